@@ -1,0 +1,11 @@
+# Flags that every target of the house shares.
+set(PALISADE_SANITIZE "" CACHE STRING "Sanitizers for core, loggers and tests, e.g. address,undefined")
+
+function(palisade_flags target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -fno-omit-frame-pointer)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  if(PALISADE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${PALISADE_SANITIZE})
+    target_link_options(${target} PRIVATE -fsanitize=${PALISADE_SANITIZE})
+  endif()
+endfunction()

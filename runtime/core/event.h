@@ -1,0 +1,150 @@
+/*
+ * Events: one function a class to record it, one to replay it. The hooks and the simulator's
+ * toy NF call these, so that what is simulated is what runs.
+ *
+ * Recording (R1): the caller performs the event natively, calls ev_*_record, and only then lets
+ * the effect out (unlocks, wakes, returns to the NF). Every ev_*_record advances the position by
+ * one, writes a record unless the outcome is predicted, and publishes.
+ *
+ * Replaying: ev_*_replay looks whether the event may happen now. EVENT_PASS: it happened, state
+ * and position have advanced. EVENT_WAIT: another thread must pass something first; ask again.
+ * EVENT_END: the log of this thread ends here (maximal cut, G3, or wait for more). EVENT_DIVERGED:
+ * the log says otherwise than the program (G6); `why` in the reader names it.
+ *
+ * Rules: R1, R2, R4, R5, R6, R7, R8, R10 of DESIGN section 6 = docs/architecture.md "Rules".
+ */
+#ifndef PALISADE_CORE_EVENT_H
+#define PALISADE_CORE_EVENT_H
+
+#include "log.h"
+
+enum event { EVENT_PASS, EVENT_WAIT, EVENT_END, EVENT_DIVERGED };
+
+/* ---- shadow state: part of the snapshot (R11) ---- */
+
+/* Order of one lock, semaphore or assigned lock (stripe). Guarded by that lock. */
+struct order {
+    uint64_t sequence; /* acquisitions so far */
+    uint32_t owner;    /* last owner + 1; 0 = nobody yet */
+};
+
+/* Order of one reader-writer lock (R7). Writer fields are guarded by the lock. */
+struct rworder {
+    uint64_t sequence;            /* write acquisitions so far */
+    uint32_t owner;               /* last writer + 1 */
+    _Atomic uint32_t other_reads; /* nonzero: a thread other than owner read since */
+    _Atomic uint64_t reads;       /* read acquisitions since the last write, counted at lock */
+    _Atomic uint64_t reads_done;  /* the same, counted at unlock */
+};
+
+/* Version of a racy or atomic word: who wrote it last. Pair with the value by a seqlock (R5). */
+struct version {
+    uint32_t writer; /* thread + 1; 0 = nobody yet */
+    position written;
+};
+
+#define WORD_CACHE_ENTRIES 64u
+struct word_cache_entry {
+    uint64_t address; /* 0 = empty */
+    uint64_t value;
+    struct version version;
+};
+
+/* What one NF thread carries: lives in the image, one writer (the thread itself). */
+struct thread_state {
+    uint32_t index;
+    position position;
+    uint64_t outputs; /* packets sent: number of the last one */
+    uint64_t effects; /* effects performed (R18): number of the last one */
+    struct codec codec; /* for recording; replay uses the reader's */
+    struct word_cache_entry words[WORD_CACHE_ENTRIES]; /* direct-mapped, deterministic (R5) */
+};
+
+/* ---- recording ---- */
+
+/* Lock, successful try, store's or RMW's assigned lock, semaphore step: call holding it. */
+void ev_order_record(struct thread_state *thread, struct log *log, struct order *order);
+/* A try or timed lock that failed; `sequence` is the holder's, read while it was held (R4). */
+void ev_fail_record(struct thread_state *thread, struct log *log, uint64_t sequence);
+/* Any value; a predicted one (equal to `expected`) adds no bytes. */
+void ev_number_record(struct thread_state *thread, struct log *log, int64_t value,
+                      int64_t expected);
+void ev_bytes_record(struct thread_state *thread, struct log *log, const void *bytes,
+                     uint32_t length);
+void ev_clock_record(struct thread_state *thread, struct log *log, uint32_t slot, int64_t ns);
+/* Receive of `count` ranges from `queue`; count 0 is the predicted empty receive. */
+void ev_receive_record(struct thread_state *thread, struct log *log, uint32_t queue,
+                       const struct id_range *ranges, uint32_t count);
+/*
+ * Send of `packets` packets. The VOR is read from `logs[0 .. threads)` (R2), the thread's own
+ * entry is this event. Returns the number of the first packet; the VOR is left in *vor.
+ */
+uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
+                       struct log *const *logs, uint32_t threads, struct positions *vor);
+/* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
+void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
+                    uint64_t value, struct version version);
+/* Store or RMW under its assigned lock (R6): new value; returns the version to install. */
+struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
+                               uint64_t address, uint64_t value);
+
+/* ---- replaying ---- */
+
+/* Where a segment starts in a stored log: codec_reset(start) before the byte at `offset`. */
+struct log_segment {
+    uint64_t offset;
+    position start;
+};
+
+struct log_reader {
+    const uint8_t *bytes; /* whole log since the base; owned by the caller */
+    size_t length;
+    const struct log_segment *segments; /* ascending; the first at offset 0 */
+    size_t segment_count;
+    size_t offset;
+    size_t segment;     /* index of the next segment to enter */
+    struct codec codec; /* of the stream, not of the thread */
+    position end; /* E: replay stops here (R3, `to` of the last chunk) */
+    bool have;    /* `next` holds a decoded record not yet consumed */
+    struct record next;
+    const char *why; /* static text, set with EVENT_DIVERGED */
+};
+
+void log_reader_init(struct log_reader *reader, const uint8_t *bytes, size_t length,
+                     const struct log_segment *segments, size_t segment_count, position end);
+
+enum event ev_order_replay(struct thread_state *thread, struct log_reader *reader,
+                           struct order *order);
+/*
+ * A try: *failed tells which way it went. On EVENT_PASS with !*failed the caller takes the native
+ * lock (it must be free: the caller checks that before and treats a held one as EVENT_WAIT).
+ */
+enum event ev_try_replay(struct thread_state *thread, struct log_reader *reader,
+                         struct order *order, bool *failed);
+enum event ev_number_replay(struct thread_state *thread, struct log_reader *reader,
+                            int64_t expected, int64_t *value);
+/* `bytes` has room for `length`; another length in the log is a divergence. */
+enum event ev_bytes_replay(struct thread_state *thread, struct log_reader *reader, void *bytes,
+                           uint32_t length);
+enum event ev_clock_replay(struct thread_state *thread, struct log_reader *reader, uint32_t slot,
+                           int64_t *ns);
+/* `ranges` has RECORD_RANGES_MAX entries; *count 0 is the empty receive. */
+enum event ev_receive_replay(struct thread_state *thread, struct log_reader *reader,
+                             uint32_t queue, struct id_range *ranges, uint32_t *count);
+/* *first: number of the first packet. */
+enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
+                         uint64_t *first);
+/* `positions` tells how far each thread has come: EVENT_WAIT until the writer has passed. */
+enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader,
+                          uint64_t address, const struct positions *positions, uint64_t *value);
+enum event ev_store_replay(struct thread_state *thread, struct log_reader *reader,
+                           struct order *stripe, uint64_t address, uint64_t value,
+                           struct version *version);
+
+/*
+ * Live again after replay (R12) or a new segment at a snapshot barrier: the log codec restarts at
+ * the thread's position. The caller also calls log_reset / log_init.
+ */
+void thread_state_segment(struct thread_state *thread);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * The input logger's protocol: number every packet that enters, keep a copy until a committed
+ * snapshot no longer needs it, feed the reigning NF (R15, R16, R17).
+ *
+ * Bounded: a fixed ring of bytes. When it is full nothing more is accepted: the network in front
+ * may drop, as it always may; nothing numbered is ever dropped. One thread at a time.
+ */
+#ifndef PALISADE_CORE_INPUT_LOG_H
+#define PALISADE_CORE_INPUT_LOG_H
+
+#include "frame.h"
+
+struct input_log;
+
+/* `bytes` of memory for packet copies; `epoch` as kept on disk (0 at first). NULL: no memory. */
+struct input_log *input_log_create(size_t bytes, uint32_t epoch);
+void input_log_destroy(struct input_log *il);
+
+/* A packet entered on `port`: its id, or 0 when the ring is full (counted; offer again or drop). */
+packet_id input_log_accept(struct input_log *il, uint16_t port, const uint8_t *bytes,
+                           uint16_t length);
+
+/*
+ * An NF claims the inputs under `epoch`, from `first` on. -ESTALE when the epoch is older than the
+ * reigning one, or equal but of another claimant (R17); -ERANGE when inputs from `first` are no
+ * longer kept. On 0 the caller persists the epoch before it sends anything, then feeds the NF.
+ */
+int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant, packet_id first);
+
+/* Next packet to send to the reigning NF; false when all were sent. Advance with _sent. */
+bool input_log_next(const struct input_log *il, struct packet_item *item);
+void input_log_sent(struct input_log *il);
+
+/* A snapshot was committed that needs no input below `first` (from the reigning epoch only). */
+int input_log_truncate(struct input_log *il, uint32_t epoch, packet_id first);
+
+struct input_log_state {
+    uint32_t epoch;
+    packet_id oldest, next; /* kept: [oldest, next) */
+    packet_id unsent;       /* first not yet sent to the reigning NF */
+    uint64_t accepted, refused_full, bytes_used, bytes_total;
+};
+void input_log_state(const struct input_log *il, struct input_log_state *out);
+
+#endif
