@@ -11,14 +11,16 @@
 #include "heap/classes.h"
 #include "heap/heap.h"
 
-#define ARENA ((void *)0x200000000000)
+static void *arena; /* the first mapping's place, then always that */
 #define MIB ((size_t)1 << 20)
 
 static struct heap *fresh_heap(size_t bytes)
 {
-    void *arena = mmap(ARENA, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    cr_assert_eq(arena, ARENA);
+    void *mapped =
+        mmap(arena, 64 * MIB, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (arena ? MAP_FIXED : 0), -1, 0);
+    cr_assert(mapped != MAP_FAILED && (!arena || mapped == arena));
+    arena = mapped;
     struct heap *heap = heap_create(arena, bytes);
     cr_assert_not_null(heap);
     return heap;
@@ -59,7 +61,7 @@ static uint8_t shadow[STRESS_ARENA / 16];
 
 static void shadow_change(const void *block, size_t bytes, uint8_t from, uint8_t to)
 {
-    size_t first = ((uintptr_t)block - (uintptr_t)ARENA) / 16;
+    size_t first = ((uintptr_t)block - (uintptr_t)arena) / 16;
     size_t units = (bytes + 15) / 16, i = 0;
     while (i < units && shadow[first + i] == from)
         i++;
@@ -210,7 +212,7 @@ Test(heap, consumers_do_not_hoard)
         cr_assert_not_null(block);
         heap_free(heap, 1, block, NULL);
     }
-    cr_assert_lt((uintptr_t)heap_used_end(heap) - (uintptr_t)ARENA, MIB);
+    cr_assert_lt((uintptr_t)heap_used_end(heap) - (uintptr_t)arena, MIB);
 }
 
 Test(heap, an_ended_thread_leaves_its_blocks)
@@ -284,7 +286,27 @@ Test(heap, extents_cover_every_live_block)
     cr_assert_eq(covered, 300);
     cr_assert_gt(extents, 2);
     cr_assert_leq(last, (uintptr_t)heap_used_end(heap));
-    cr_assert_lt(used, (uintptr_t)heap_used_end(heap) - (uintptr_t)ARENA);
+    cr_assert_lt(used, (uintptr_t)heap_used_end(heap) - (uintptr_t)arena);
+}
+
+Test(heap, the_end_grows_from_what_is_free_there)
+{
+    struct heap *heap = fresh_heap(4 * MIB);
+    void *block = heap_alloc(heap, 0, 2 * MIB, NULL);
+    heap_free(heap, 0, block, NULL);
+    cr_assert_eq(heap_alloc(heap, 0, 3 * MIB, NULL), block);
+}
+
+Test(heap, shrinking_never_fails)
+{
+    struct heap *heap = fresh_heap(2 * MIB);
+    void *block = heap_alloc(heap, 0, 40000, NULL);
+    while (heap_alloc(heap, 0, 32769, NULL))
+        ;
+    while (heap_alloc(heap, 0, 16, NULL))
+        ;
+    cr_assert_null(heap_realloc(heap, 0, block, 50000, NULL));
+    cr_assert_eq(heap_realloc(heap, 0, block, 1000, NULL), block);
 }
 
 /* ---- misuse: aborts, and says what ---- */
@@ -321,7 +343,7 @@ static void misuse_realloc(struct heap *heap)
 }
 static void misuse_overrun(struct heap *heap)
 {
-    memset(overrun, 0x55, 128); /* block and next header: the next block is free */
+    memset(overrun, 0x55, 100); /* into the next header: the next block is free */
     for (uint32_t i = 0; i < 10; i++)
         heap_alloc(heap, 0, 96, NULL);
 }

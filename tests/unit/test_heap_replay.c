@@ -10,7 +10,7 @@
 
 #include "heap/heap.h"
 
-#define ARENA ((void *)0x200000000000)
+static void *arena; /* the first mapping's place, then always that */
 #define ARENA_BYTES ((size_t)256 << 20)
 
 static uint64_t next_random(uint64_t *state)
@@ -31,9 +31,11 @@ static size_t some_size(uint64_t *random)
 
 static struct heap *fresh_heap(void)
 {
-    void *arena = mmap(ARENA, ARENA_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    cr_assert_eq(arena, ARENA);
+    void *mapped =
+        mmap(arena, ARENA_BYTES, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (arena ? MAP_FIXED : 0), -1, 0);
+    cr_assert(mapped != MAP_FAILED && (!arena || mapped == arena));
+    arena = mapped;
     return heap_create(arena, ARENA_BYTES);
 }
 
@@ -257,9 +259,9 @@ static void restore_round(uint64_t seed, bool whole)
     for (uint32_t step = 0; step < 3000; step++)
         play_step(heap, &player, NULL);
 
-    size_t saved_bytes = (size_t)((char *)heap_used_end(heap) - (char *)ARENA);
+    size_t saved_bytes = (size_t)((char *)heap_used_end(heap) - (char *)arena);
     char *saved = malloc(saved_bytes);
-    memcpy(saved, ARENA, saved_bytes);
+    memcpy(saved, arena, saved_bytes);
     struct player saved_player = player;
     struct heap_extent extents[256];
     uint32_t extent_count = 0;
@@ -275,17 +277,17 @@ static void restore_round(uint64_t seed, bool whole)
             sum = sum * 31 + (uintptr_t)player.blocks[i];
         first_player[step] = sum;
     }
-    size_t end_bytes = (size_t)((char *)heap_used_end(heap) - (char *)ARENA);
+    size_t end_bytes = (size_t)((char *)heap_used_end(heap) - (char *)arena);
     char *end_image = malloc(end_bytes);
-    memcpy(end_image, ARENA, end_bytes);
+    memcpy(end_image, arena, end_bytes);
 
-    mmap(ARENA, ARENA_BYTES, PROT_READ | PROT_WRITE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(arena, ARENA_BYTES, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (arena ? MAP_FIXED : 0), -1, 0);
     if (whole)
-        memcpy(ARENA, saved, saved_bytes);
+        memcpy(arena, saved, saved_bytes);
     else
         for (uint32_t i = 0; i < extent_count; i++)
-            memcpy((void *)extents[i].start, saved + (extents[i].start - (uintptr_t)ARENA),
+            memcpy((void *)extents[i].start, saved + (extents[i].start - (uintptr_t)arena),
                    extents[i].end - extents[i].start);
     player = saved_player;
     for (uint32_t step = 0; step < LATER_STEPS; step++) {
@@ -295,9 +297,9 @@ static void restore_round(uint64_t seed, bool whole)
             sum = sum * 31 + (uintptr_t)player.blocks[i];
         cr_assert_eq(sum, first_player[step], "step %u after the restore", step);
     }
-    cr_assert_eq((size_t)((char *)heap_used_end(heap) - (char *)ARENA), end_bytes);
+    cr_assert_eq((size_t)((char *)heap_used_end(heap) - (char *)arena), end_bytes);
     if (whole) /* every byte, uninitialised ones included */
-        cr_assert_eq(memcmp(ARENA, end_image, end_bytes), 0);
+        cr_assert_eq(memcmp(arena, end_image, end_bytes), 0);
     free(saved);
     free(end_image);
 }
@@ -321,7 +323,7 @@ static void checking_lock(void *ctx, uint32_t thread)
     (void)ctx, (void)thread;
     cr_assert_eq(++locks_in_call, 1, "a heap call locked twice");
     locks_total++;
-    cr_assert_eq(memcmp(ARENA, before, before_bytes), 0, "changed before the lock");
+    cr_assert_eq(memcmp(arena, before, before_bytes), 0, "changed before the lock");
 }
 
 static void checking_unlock(void *ctx, uint32_t thread)
@@ -332,9 +334,9 @@ static void checking_unlock(void *ctx, uint32_t thread)
 /* Like play_step, but the state before is kept for checking_lock(), call by call. */
 static void remember(void)
 {
-    struct heap *heap = ARENA;
-    before_bytes = (size_t)((char *)heap_used_end(heap) - (char *)ARENA);
-    memcpy(before, ARENA, before_bytes);
+    struct heap *heap = arena;
+    before_bytes = (size_t)((char *)heap_used_end(heap) - (char *)arena);
+    memcpy(before, arena, before_bytes);
     locks_in_call = 0;
 }
 
