@@ -364,3 +364,21 @@ Test(heap_replay, a_call_may_be_repeated_from_its_lock, .timeout = 60)
     cr_assert_gt(locks_total, 300);
     free(before);
 }
+
+Test(heap_replay, giving_away_is_ordered)
+{
+    struct heap *heap = fresh_heap();
+    struct heap_order order = {checking_lock, checking_unlock, NULL};
+    before = malloc(ARENA_BYTES);
+    uint32_t giving_locks = 0;
+    for (uint32_t i = 0; i < 10000; i++) {
+        remember();
+        void *block = heap_alloc(heap, 0, 1000, &order);
+        remember();
+        heap_free(heap, 1, block, &order);
+        giving_locks += locks_in_call;
+    }
+    cr_assert_gt(giving_locks, 10000 / 128 - 4);
+    cr_assert_lt(giving_locks, 1000);
+    free(before);
+}
