@@ -1,0 +1,86 @@
+/* The journal: whole lines from many threads, nothing without a path. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "journal.h"
+
+#define WRITERS 4
+#define LINES 200
+
+Test(journal, no_path_no_effect)
+{
+    struct journal journal;
+    cr_assert_eq(journal_open(&journal, NULL), 0);
+    cr_assert_eq(journal_open(&journal, ""), 0);
+    cr_assert_eq(JOURNAL(&journal, "event", JOURNAL_NUMBER("a", 1)), 0);
+    journal_close(&journal);
+}
+
+Test(journal, what_cannot_be_written_is_told)
+{
+    struct journal journal;
+    cr_assert_eq(journal_open(&journal, "/nowhere/at/all"), -ENOENT);
+    cr_assert_eq(JOURNAL(&journal, "event"), 0);
+    cr_assert_eq(journal_open(&journal, "/dev/full"), 0);
+    cr_assert_eq(JOURNAL(&journal, "event"), -ENOSPC);
+    journal_close(&journal);
+}
+
+static void *writer(void *argument)
+{
+    for (int64_t i = 0; i < LINES; i++)
+        JOURNAL((struct journal *)argument, "line", JOURNAL_NUMBER("i", i));
+    return NULL;
+}
+
+Test(journal, lines_are_whole)
+{
+    char path[] = "/tmp/journal.XXXXXX";
+    close(mkstemp(path));
+    struct journal journal;
+    struct timespec before, after;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    cr_assert_eq(journal_open(&journal, path), 0);
+    cr_assert_eq(JOURNAL(&journal, "go_live", JOURNAL_NUMBER("epoch", INT64_MIN),
+                         JOURNAL_TEXT("from", "co\"ld\n"), JOURNAL_TEXT("bytes", "\xff")),
+                 0);
+    pthread_t threads[WRITERS];
+    for (int t = 0; t < WRITERS; t++)
+        pthread_create(&threads[t], NULL, writer, &journal);
+    for (int t = 0; t < WRITERS; t++)
+        pthread_join(threads[t], NULL);
+    journal_close(&journal);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+
+    FILE *file = fopen(path, "r");
+    char line[256];
+    uint32_t lines = 0, of[LINES] = {0};
+    for (; fgets(line, sizeof line, file); lines++) {
+        json_t *object = json_loads(line, 0, NULL);
+        cr_assert_not_null(object, "%s", line);
+        json_int_t at_ns = json_integer_value(json_object_get(object, "t_ns"));
+        cr_assert_geq(at_ns, before.tv_sec * 1000000000ll + before.tv_nsec);
+        cr_assert_leq(at_ns, after.tv_sec * 1000000000ll + after.tv_nsec);
+        if (lines == 0) {
+            cr_assert_str_eq(json_string_value(json_object_get(object, "event")), "go_live");
+            cr_assert_eq(json_integer_value(json_object_get(object, "epoch")), INT64_MIN);
+            cr_assert_str_eq(json_string_value(json_object_get(object, "from")), "co\"ld\n");
+            cr_assert_not_null(json_object_get(object, "bytes"));
+        } else {
+            of[json_integer_value(json_object_get(object, "i"))]++;
+        }
+        json_decref(object);
+    }
+    fclose(file);
+    unlink(path);
+    cr_assert_eq(lines, WRITERS * LINES + 1);
+    for (uint32_t i = 0; i < LINES; i++)
+        cr_assert_eq(of[i], WRITERS);
+}
