@@ -59,7 +59,7 @@ static const uint8_t *build_id_find(const uint8_t *bytes, size_t length, size_t 
 {
     while (length >= sizeof(ElfW(Nhdr))) {
         const ElfW(Nhdr) *note = (const void *)bytes;
-        size_t name = (note->n_namesz + 3u) & ~3ul, descriptor = (note->n_descsz + 3u) & ~3ul;
+        size_t name = (note->n_namesz + 3ul) & ~3ul, descriptor = note->n_descsz;
         size_t whole = sizeof *note + name + descriptor;
         if (whole > length)
             return NULL;
@@ -68,6 +68,9 @@ static const uint8_t *build_id_find(const uint8_t *bytes, size_t length, size_t 
             *id_bytes = note->n_descsz;
             return bytes + sizeof *note + name;
         }
+        whole = (whole + 3) & ~3ul; /* the last one may lack its padding */
+        if (whole >= length)
+            return NULL;
         bytes += whole;
         length -= whole;
     }

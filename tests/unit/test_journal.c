@@ -84,3 +84,22 @@ Test(journal, lines_are_whole)
     for (uint32_t i = 0; i < LINES; i++)
         cr_assert_eq(of[i], WRITERS);
 }
+
+Test(journal, two_processes_share_a_file)
+{
+    char path[] = "/tmp/journal.XXXXXX", text[1024] = "";
+    close(mkstemp(path));
+    struct journal one, two;
+    cr_assert_eq(journal_open(&one, path), 0);
+    cr_assert_eq(journal_open(&two, path), 0);
+    JOURNAL(&one, "first");
+    JOURNAL(&two, "second");
+    JOURNAL(&one, "third");
+    journal_close(&one);
+    journal_close(&two);
+    int fd = open(path, O_RDONLY);
+    cr_assert_gt(read(fd, text, sizeof text - 1), 0);
+    close(fd);
+    unlink(path);
+    cr_assert(strstr(text, "first") && strstr(text, "second") && strstr(text, "third"), "%s", text);
+}

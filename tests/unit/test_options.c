@@ -71,6 +71,7 @@ Test(options, mistakes_name_the_key)
 {
     refuse("snapshot=5", "unknown option 'snapshot'; did you mean snapshot_ms?");
     refuse("snaphsot_ms=5", "did you mean snapshot_ms?");
+    refuse("juornel=5", "did you mean journal?"); /* two slips */
     refuse("heap=5", "did you mean heap_mib?");
     refuse("rol=master", "did you mean role?");
     refuse("elephant=5", "unknown option 'elephant' (help=1");
@@ -84,7 +85,8 @@ Test(options, mistakes_name_the_key)
     refuse("il_port=0", "il_port=0: must lie between 1 and 65535");
     refuse("il_port=65536", "must lie between");
     refuse("spin=99999999999999999999999", "must lie between");
-    refuse("spin=4294967496", "must lie between"); /* 2^32 + 200 */
+    refuse("spin=4294967496", "must lie between");           /* 2^32 + 200 */
+    refuse("spin=18446744073709551816", "must lie between"); /* 2^64 + 200 */
     refuse("log_kib=1000", "log_kib=1000: must be a power of two");
     refuse("help=maybe", "help=maybe: write 0 or 1");
     refuse("role=mastr", "role=mastr: must be one of off, master, backup; did you mean master?");
