@@ -8,7 +8,7 @@
  *   libc=VERSION:HASH
  *   libraries=NAME:HASH,...   by name; what has no room is `N-more:HASH`
  *   layout=HASH     where program and libraries lie
- *   options=TEXT    options_identity(); `digest:HASH` when it is long
+ *   options=TEXT    nf_options_identity(); `digest:HASH` when it is long
  *   cpu=FAMILY-MODEL:HASH     feature words: libc chooses its functions by them
  *
  * The vDSO is left out: its calls are modelled, and it moves on its own.

@@ -17,13 +17,13 @@ struct option {
     const char *name;
     enum kind kind;
     enum scope scope;
-    size_t offset; /* of the field in struct options */
+    size_t offset; /* of the field in struct nf_options */
     uint32_t preset, least, most;
     const char *help;
     const char *choices[CHOICES_MAX + 1]; /* ends with NULL */
 };
 
-#define FIELD(name) offsetof(struct options, name)
+#define FIELD(name) offsetof(struct nf_options, name)
 #define TEXT_1(a) #a
 #define TEXT_2(a, b) #a, #b
 #define TEXT_3(a, b, c) #a, #b, #c
@@ -47,12 +47,12 @@ static const struct option table[] = {
 };
 #define OPTION_COUNT (sizeof table / sizeof *table)
 
-static void *field(const struct options *options, const struct option *option)
+static void *field(const struct nf_options *options, const struct option *option)
 {
     return (char *)options + option->offset;
 }
 
-static void number_set(struct options *options, const struct option *option, uint32_t value)
+static void number_set(struct nf_options *options, const struct option *option, uint32_t value)
 {
     if (option->kind == KIND_BOOL)
         *(bool *)field(options, option) = value != 0;
@@ -61,7 +61,7 @@ static void number_set(struct options *options, const struct option *option, uin
 }
 _Static_assert(sizeof(enum option_role) == sizeof(uint32_t), "choices are stored as uint32_t");
 
-static uint32_t number_get(const struct options *options, const struct option *option)
+static uint32_t number_get(const struct nf_options *options, const struct option *option)
 {
     return option->kind == KIND_BOOL ? *(bool *)field(options, option)
                                      : *(uint32_t *)field(options, option);
@@ -127,7 +127,7 @@ static const char *nearest_key(const char *given)
 
 #define SAY(why, ...) (snprintf(why, OPTIONS_WHY_BYTES, __VA_ARGS__), false)
 
-static bool parse_bool(struct options *options, const struct option *option, const char *value,
+static bool parse_bool(struct nf_options *options, const struct option *option, const char *value,
                        char *why)
 {
     static const char *const words[] = {"0", "1", "no", "yes", "false", "true", "off", "on"};
@@ -140,7 +140,7 @@ static bool parse_bool(struct options *options, const struct option *option, con
     return SAY(why, "%s=%.60s: write 0 or 1", option->name, value);
 }
 
-static bool parse_number(struct options *options, const struct option *option, const char *value,
+static bool parse_number(struct nf_options *options, const struct option *option, const char *value,
                          char *why)
 {
     uint64_t number = 0;
@@ -159,7 +159,7 @@ static bool parse_number(struct options *options, const struct option *option, c
     return true;
 }
 
-static bool parse_choice(struct options *options, const struct option *option, const char *value,
+static bool parse_choice(struct nf_options *options, const struct option *option, const char *value,
                          char *why)
 {
     char all[128] = "";
@@ -182,7 +182,7 @@ static bool parse_choice(struct options *options, const struct option *option, c
     return SAY(why, "%s=%.60s: must be one of %s", option->name, value, all);
 }
 
-static bool parse_link(struct options *options, const struct option *option, const char *value,
+static bool parse_link(struct nf_options *options, const struct option *option, const char *value,
                        char *why)
 {
     struct option_link *link = field(options, option);
@@ -203,7 +203,7 @@ static bool parse_link(struct options *options, const struct option *option, con
     return true;
 }
 
-static bool parse_text(struct options *options, const struct option *option, const char *value,
+static bool parse_text(struct nf_options *options, const struct option *option, const char *value,
                        char *why)
 {
     size_t length = strlen(value);
@@ -214,7 +214,7 @@ static bool parse_text(struct options *options, const struct option *option, con
     return true;
 }
 
-static bool parse_value(struct options *options, const struct option *option, const char *value,
+static bool parse_value(struct nf_options *options, const struct option *option, const char *value,
                         char *why)
 {
     switch (option->kind) {
@@ -234,7 +234,7 @@ static bool parse_value(struct options *options, const struct option *option, co
     return false;
 }
 
-static bool parse_entry(struct options *options, char *entry, char *why)
+static bool parse_entry(struct nf_options *options, char *entry, char *why)
 {
     char *equals = strchr(entry, '=');
     if (!equals)
@@ -251,7 +251,7 @@ static bool parse_entry(struct options *options, char *entry, char *why)
 }
 
 /* What single values cannot tell. */
-static bool check_together(const struct options *options, char *why)
+static bool check_together(const struct nf_options *options, char *why)
 {
     if (options->help || options->role == OPTION_ROLE_OFF || options->io != OPTION_IO_LINKS)
         return true;
@@ -262,9 +262,9 @@ static bool check_together(const struct options *options, char *why)
     return true;
 }
 
-enum status options_parse(const char *text, struct options *options, char *why)
+enum status nf_options_parse(const char *text, struct nf_options *options, char *why)
 {
-    *options = (struct options){0};
+    *options = (struct nf_options){0};
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (table[i].kind <= KIND_CHOICE)
             number_set(options, &table[i], table[i].preset);
@@ -285,22 +285,22 @@ enum status options_parse(const char *text, struct options *options, char *why)
     return check_together(options, why) ? STATUS_OK : STATUS_USAGE;
 }
 
-void options_from_environment(struct options *options)
+void nf_options_from_environment(struct nf_options *options)
 {
     char why[OPTIONS_WHY_BYTES];
-    enum status status = options_parse(getenv("PALISADE_OPTIONS"), options, why);
+    enum status status = nf_options_parse(getenv("PALISADE_OPTIONS"), options, why);
     if (status != STATUS_OK) {
         fprintf(stderr, "palisade: PALISADE_OPTIONS: %s\n", why);
         exit(status);
     }
     if (options->help) {
-        options_print_help(stdout);
+        nf_options_print_help(stdout);
         exit(STATUS_OK);
     }
 }
 
 /* The value as a user would write it; empty when there is none. */
-static void value_print(const struct options *options, const struct option *option, char *out,
+static void value_print(const struct nf_options *options, const struct option *option, char *out,
                         size_t room)
 {
     const struct option_link *link = field(options, option);
@@ -322,11 +322,11 @@ static void value_print(const struct options *options, const struct option *opti
     }
 }
 
-void options_print_help(FILE *stream)
+void nf_options_print_help(FILE *stream)
 {
-    struct options presets;
+    struct nf_options presets;
     char why[OPTIONS_WHY_BYTES], value[OPTION_TEXT_BYTES];
-    ASSERT(options_parse(NULL, &presets, why) == STATUS_OK);
+    ASSERT(nf_options_parse(NULL, &presets, why) == STATUS_OK);
     fprintf(stream, "PALISADE_OPTIONS=key=value:key=value ...\n\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &table[i];
@@ -347,7 +347,7 @@ void options_print_help(FILE *stream)
     }
 }
 
-int options_identity(const struct options *options, char *out, size_t room)
+int nf_options_identity(const struct nf_options *options, char *out, size_t room)
 {
     size_t length = 0;
     char value[OPTION_TEXT_BYTES];

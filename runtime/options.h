@@ -1,6 +1,7 @@
 /*
  * PALISADE_OPTIONS: `key=value:key=value`. A value may hold anything but ':'. The list of options
  * is options.def; a key named twice takes its last value; empty entries are skipped.
+ * (The loggers have a command line of their own: xdp/options.h.)
  */
 #ifndef PALISADE_OPTIONS_H
 #define PALISADE_OPTIONS_H
@@ -24,7 +25,7 @@ enum option_role { OPTION_ROLE_OFF, OPTION_ROLE_MASTER, OPTION_ROLE_BACKUP };
 enum option_unmodelled { OPTION_UNMODELLED_REFUSE, OPTION_UNMODELLED_ALLOW };
 enum option_io { OPTION_IO_LINKS, OPTION_IO_MEMORY };
 
-struct options {
+struct nf_options {
 #define OPTION_BOOL(name, preset, scope, help) bool name;
 #define OPTION_NUMBER(name, preset, least, most, scope, help) uint32_t name;
 #define OPTION_POWER(name, preset, least, most, scope, help) uint32_t name;
@@ -38,20 +39,20 @@ struct options {
  * Fills *options with the defaults, then with `text` (NULL: nothing). STATUS_OK, or STATUS_USAGE
  * with one sentence in `why` (OPTIONS_WHY_BYTES) that names the key. Any thread; no allocation.
  */
-enum status options_parse(const char *text, struct options *options, char *why);
+enum status nf_options_parse(const char *text, struct nf_options *options, char *why);
 
 /*
  * For programs: parses the environment's PALISADE_OPTIONS. help=1 prints the list on stdout and
  * exits 0; a mistake prints its sentence on stderr and exits STATUS_USAGE.
  */
-void options_from_environment(struct options *options);
+void nf_options_from_environment(struct nf_options *options);
 
-void options_print_help(FILE *stream);
+void nf_options_print_help(FILE *stream);
 
 /*
  * The options that master and backup must share, as `key=value,key=value`: a part of the identity
  * (G8). Returns its length or -ENOSPC.
  */
-int options_identity(const struct options *options, char *out, size_t room);
+int nf_options_identity(const struct nf_options *options, char *out, size_t room);
 
 #endif

@@ -8,23 +8,23 @@
 
 #include "options.h"
 
-static struct options options;
+static struct nf_options options;
 static char why[OPTIONS_WHY_BYTES];
 
 static void accept(const char *text)
 {
-    cr_assert_eq(options_parse(text, &options, why), STATUS_OK, "%s", why);
+    cr_assert_eq(nf_options_parse(text, &options, why), STATUS_OK, "%s", why);
     cr_assert_str_empty(why);
 }
 
 static void refuse(const char *text, const char *expected)
 {
-    cr_assert_eq(options_parse(text, &options, why), STATUS_USAGE, "accepted: %s", text);
+    cr_assert_eq(nf_options_parse(text, &options, why), STATUS_USAGE, "accepted: %s", text);
     cr_assert_not_null(strstr(why, expected), "'%s': expected '%s', got '%s'", text, expected, why);
     cr_assert_null(strchr(why, '\n'));
 }
 
-Test(options, defaults)
+Test(nf_options, defaults)
 {
     static const char *const nothing[] = {NULL, "", ":", "::"};
     for (uint32_t i = 0; i < 4; i++) {
@@ -47,7 +47,7 @@ Test(options, defaults)
     }
 }
 
-Test(options, values)
+Test(nf_options, values)
 {
     accept("role=master:il=eth1@10.0.0.1:ol=pal-ol0.7@10.0.1.1:snapshot_ms=0:heap_mib=64:"
            "journal=/tmp/a,b@c=d.json:unmodelled=allow:fault=after.cut:help=0:");
@@ -67,7 +67,7 @@ Test(options, values)
     cr_assert(options.help);
 }
 
-Test(options, mistakes_name_the_key)
+Test(nf_options, mistakes_name_the_key)
 {
     refuse("snapshot=5", "unknown option 'snapshot'; did you mean snapshot_ms?");
     refuse("snaphsot_ms=5", "did you mean snapshot_ms?");
@@ -100,7 +100,7 @@ Test(options, mistakes_name_the_key)
     refuse("role=backup:il=eth1@10.0.0.1", "role=backup needs ol=DEVICE@ADDRESS");
 }
 
-Test(options, long_input_is_refused)
+Test(nf_options, long_input_is_refused)
 {
     char text[2000];
     memset(text, 'x', sizeof text - 1);
@@ -118,12 +118,12 @@ Test(options, long_input_is_refused)
     refuse(text, "unknown option");
 }
 
-Test(options, help_lists_all)
+Test(nf_options, help_lists_all)
 {
     char *text = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
-    options_print_help(stream);
+    nf_options_print_help(stream);
     fclose(stream);
     cr_assert_not_null(strstr(text, "snapshot_ms    time between snapshots; 0: only the first "
                                     "(0 to 3600000) [200]"));
@@ -147,21 +147,21 @@ Test(options, help_lists_all)
     free(text);
 }
 
-Test(options, identity_holds_what_must_agree)
+Test(nf_options, identity_holds_what_must_agree)
 {
     char text[512], other[512];
     accept("role=master:il=a@1.1.1.1:ol=b@1.1.1.2:spin=7:journal=/x");
-    int length = options_identity(&options, text, sizeof text);
+    int length = nf_options_identity(&options, text, sizeof text);
     cr_assert_eq(length, (int)strlen(text));
     cr_assert_str_eq(text, "log_kib=1024,queue_packets=1024,heap_mib=1024,stack_kib=1024,"
                            "unmodelled=refuse");
     accept("role=backup:il=c@1.1.1.1:ol=d@1.1.1.2:heap_mib=2");
-    options_identity(&options, other, sizeof other);
+    nf_options_identity(&options, other, sizeof other);
     cr_assert_not_null(strstr(other, "heap_mib=2,"));
-    cr_assert_eq(options_identity(&options, text, (size_t)length - 5), -ENOSPC);
+    cr_assert_eq(nf_options_identity(&options, text, (size_t)length - 5), -ENOSPC);
 }
 
-/* The exit status of options_from_environment under `value`, 100 when it returned. */
+/* The exit status of nf_options_from_environment under `value`, 100 when it returned. */
 static int environment_status(const char *value)
 {
     pid_t child = fork();
@@ -172,7 +172,7 @@ static int environment_status(const char *value)
             unsetenv("PALISADE_OPTIONS");
         close(1);
         close(2);
-        options_from_environment(&options);
+        nf_options_from_environment(&options);
         _exit(100);
     }
     int status;
@@ -180,7 +180,7 @@ static int environment_status(const char *value)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-Test(options, environment)
+Test(nf_options, environment)
 {
     cr_assert_eq(environment_status(NULL), 100);
     cr_assert_eq(environment_status("spin=1"), 100);
