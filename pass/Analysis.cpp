@@ -1,0 +1,5 @@
+#include "Unit.h"
+namespace palisade
+{
+void unit_analyse(Unit &) {}
+} // namespace palisade
