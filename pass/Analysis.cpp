@@ -67,9 +67,8 @@ class Analyser
 
     void run()
     {
-        flow.for_each([&](Instruction &instruction, const State &state) {
-            visit(instruction, state);
-        });
+        flow.for_each(
+            [&](Instruction &instruction, const State &state) { visit(instruction, state); });
         for (auto &[name, found] : variables)
             classify(name, found);
         for (const Root &root : flow.roots) {
@@ -110,7 +109,8 @@ class Analyser
     void visit_call(CallBase &call, const State &state)
     {
         const Function *callee = call.getCalledFunction();
-        const model_row *row = callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
+        const model_row *row =
+            callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
         if (!row || row->class_ == MODEL_LOCK || row->class_ == MODEL_TRY ||
             row->class_ == MODEL_UNLOCK || row->class_ == MODEL_FORBIDDEN ||
             row->class_ == MODEL_MEMORY || StringRef(row->name) == "pthread_create")
@@ -158,8 +158,8 @@ class Analyser
     {
         bool hookable = isPowerOf2_64(bytes) && bytes <= 8 && align.value() >= bytes;
         Type *type = getLoadStoreType(&at);
-        hookable &= type->isIntegerTy() || type->isPointerTy() || type->isFloatTy() ||
-                    type->isDoubleTy();
+        hookable &=
+            type->isIntegerTy() || type->isPointerTy() || type->isFloatTy() || type->isDoubleTy();
         for (const Location &location : resolver.resolve(pointer))
             record(at, state, location, write, !hookable, hookable || bytes < 16 ? 1 : bytes);
     }
@@ -221,7 +221,8 @@ class Analyser
     {
         if (a.size() > b.size())
             std::swap(a, b);
-        return b.starts_with(a) && (a.size() == b.size() || b[a.size()] == '.' || b[a.size()] == '[');
+        return b.starts_with(a) &&
+               (a.size() == b.size() || b[a.size()] == '.' || b[a.size()] == '[');
     }
 
     // A lock of an array's element guards that element; one in some heap object no global.
@@ -267,7 +268,8 @@ class Analyser
                 continue;
             for (auto &[number, seen] : other.seen) {
                 stored |= seen.write;
-                is_volatile |= seen.at->isVolatile() && !seen.at->isAtomic() && !isa<CallBase>(seen.at);
+                is_volatile |=
+                    seen.at->isVolatile() && !seen.at->isAtomic() && !isa<CallBase>(seen.at);
                 if (!seen.threaded)
                     continue;
                 any = true;
@@ -277,7 +279,8 @@ class Analyser
                     written = true;
                     writers |= seen.roots;
                 }
-                if (!bare && (lock_for(seen.held, name) < 0 || (seen.write && seen.held.none())))
+                // The store tells a person more than one of many loads.
+                if (lock_for(seen.held, name) < 0 && (!bare || (seen.write && !bare->write)))
                     bare = &seen;
             }
         }
@@ -353,13 +356,14 @@ class Analyser
             variable.why = is_volatile ? "it is volatile"
                            : lock >= 0 ? "other units of the program may touch it without " +
                                              flow.lock_names[lock]
-                           : bare      ? "no lock is held at " + where(*bare)
-                                       : "its accesses share no lock";
+                           : bare ? "no lock is held at " + where(*bare)
+                                  : "its accesses share no lock";
         }
         bool own = !variable.external && writers.count() == 1 && !shared(writers);
         for (auto &[number, seen] : found.seen) {
             if (fate != Fate::Logged) {
-                Access &access = add(variable, seen, seen.threaded || fate != Fate::Elided ? fate : Fate::Init);
+                Access &access =
+                    add(variable, seen, seen.threaded || fate != Fate::Elided ? fate : Fate::Init);
                 if (access.fate == Fate::Elided)
                     access.lock = variable.lock;
                 continue;
@@ -387,12 +391,12 @@ class Analyser
         }
         add(variable, seen, Fate::AssumedPrivate);
         if (seen.certain && shared(inside))
-            unit.unhandled.push_back(
-                {"block",
-                 (seen.write ? "write of " : "read of ") + variable.name +
-                     " as a whole, without a lock that all its accesses share",
-                 place_of(*seen.at), "guard it with a mutex, or access its fields one by one",
-                 seen.at});
+            unit.unhandled.push_back({"block",
+                                      (seen.write ? "write of " : "read of ") + variable.name +
+                                          " as a whole, without a lock that all its accesses share",
+                                      place_of(*seen.at),
+                                      "guard it with a mutex, or access its fields one by one",
+                                      seen.at});
     }
 
     void classify_heap(Variable &variable, Found &found, int lock, bool any, bool written)
@@ -402,16 +406,16 @@ class Analyser
             locked |= seen.threaded && seen.held.any();
             bare |= seen.threaded && seen.held.none();
         }
-        if (lock >= 0) {
+        if (!any || !written) {
+            variable.class_ = "assumed-init";
+        } else if (lock >= 0) {
             variable.class_ = "assumed-covered";
             variable.lock = flow.lock_names[lock];
-        } else if (!any || !written) {
-            variable.class_ = "assumed-init";
         } else {
             variable.class_ = locked ? "assumed-mixed" : "assumed-private";
             if (locked)
-                variable.why = bare ? "touched both with and without a lock"
-                                    : "touched under different locks";
+                variable.why =
+                    bare ? "touched both with and without a lock" : "touched under different locks";
         }
         for (auto &[number, seen] : found.seen)
             add(variable, seen,
@@ -436,6 +440,9 @@ class Analyser
 
 } // namespace
 
-void unit_analyse(Unit &unit) { Analyser(unit).run(); }
+void unit_analyse(Unit &unit)
+{
+    Analyser(unit).run();
+}
 
 } // namespace palisade

@@ -81,8 +81,8 @@ SmallVector<int, 2> Flow::locks_of(CallBase &call, const model_row &row)
             out.push_back(-1);
             continue;
         }
-        std::string name = location.root == Location::Local ? "(a local lock)"
-                                                            : namer.name(location, 0);
+        std::string name =
+            location.root == Location::Local ? "(a local lock)" : namer.name(location, 0);
         auto found = find(lock_names, name);
         out.push_back(static_cast<int>(found - lock_names.begin()));
         if (found == lock_names.end())

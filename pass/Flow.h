@@ -25,9 +25,9 @@ struct State {
     bool join(const State &other);
 };
 
-struct Root { // where a thread starts
-    const llvm::Function *function = nullptr; // null: other units
-    bool many = false;                        // several threads may run it at once
+struct Root {                                   // where a thread starts
+    const llvm::Function *function = nullptr;   // null: other units
+    bool many = false;                          // several threads may run it at once
     const llvm::Instruction *created = nullptr; // in the original
 };
 
@@ -73,7 +73,7 @@ class Flow
     Prepared &prepared;
     Resolver &resolver;
     Namer &namer;
-    llvm::SetVector<llvm::Function *> functions;       // with bodies
+    llvm::SetVector<llvm::Function *> functions;        // with bodies
     llvm::SmallPtrSet<const llvm::Function *, 8> taken; // address taken, callable by anyone
     llvm::DenseMap<const llvm::CallBase *, llvm::SmallVector<int, 2>> locks;
     llvm::DenseMap<const llvm::Function *, Summary> summaries;

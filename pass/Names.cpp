@@ -55,7 +55,9 @@ static StructType *stepped_into(const GEPOperator &gep)
     while (auto *array = dyn_cast<ArrayType>(type))
         type = array->getElementType();
     auto *structure = dyn_cast<StructType>(type);
-    return structure && structure->hasName() ? structure : nullptr;
+    if (!structure || !structure->hasName() || structure->getName().contains(".anon"))
+        return nullptr; // nobody knows a nameless struct by its number
+    return structure;
 }
 
 void Resolver::walk(Value *value, Locations &out)

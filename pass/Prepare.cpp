@@ -17,8 +17,8 @@ using namespace llvm;
 namespace palisade
 {
 
-static constexpr unsigned INLINE_MAX = 120;    // instructions of a function that is inlined
-static constexpr unsigned CALLER_MAX = 20000;  // beyond which a function takes no more in
+static constexpr unsigned INLINE_MAX = 120;   // instructions of a function that is inlined
+static constexpr unsigned CALLER_MAX = 20000; // beyond which a function takes no more in
 static constexpr const char *NUMBER = "palisade.number";
 
 static unsigned size_of(const Function &function)
