@@ -75,6 +75,7 @@ void journal_event(struct journal *journal, const char *event, const char *forma
     va_start(arguments, format);
     json_t *fields = json_vpack_ex(NULL, 0, format, arguments);
     va_end(arguments);
-    ASSERT(fields != NULL); /* a wrong format, or a string that is not UTF-8 */
+    if (!fields) /* a peer's text that is not UTF-8 */
+        fields = json_pack("{s:s}", "error", "fields not printable");
     journal_object(journal, event, fields);
 }
