@@ -93,6 +93,11 @@ const uint8_t *wire_mac(const struct wire *wire)
     return wire->mac;
 }
 
+void wire_counters(const struct wire *wire, struct xsk_counters *out)
+{
+    xsk_counters(wire->xsk, out);
+}
+
 int wire_fd(const struct wire *wire)
 {
     return xsk_fd(wire->xsk);
