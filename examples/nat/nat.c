@@ -36,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,7 +93,7 @@ static struct {
     pthread_cond_t wanted; /* a worker found no free port: expire now */
     bool exhausted;
     uint8_t used[PROTOCOLS][65536 / 8];
-    unsigned turn; /* ports of a class are handed out in turn */
+    unsigned turn; /* a bucket's ports are handed out in turn, from a random one on (RFC 6056) */
 } ports;
 
 struct counters {
@@ -132,12 +133,15 @@ static bool port_used(enum protocol protocol, unsigned port)
 /* Takes a free port that belongs to `bucket`; 0 when there is none. */
 static unsigned port_take(const struct config *config, enum protocol protocol, unsigned bucket)
 {
+    unsigned lowest = config->first_port + (bucket - config->first_port) % BUCKETS;
+    unsigned count = (config->last_port - lowest) / BUCKETS + 1; /* of the bucket's ports */
     unsigned taken = 0;
+
     pthread_mutex_lock(&ports.lock);
     ports.turn++;
-    for (unsigned i = 0; i < 65536 / BUCKETS && taken == 0; i++) {
-        unsigned port = bucket + (ports.turn + i) % (65536 / BUCKETS) * BUCKETS;
-        if (port < config->first_port || port > config->last_port || port_used(protocol, port))
+    for (unsigned i = 0; i < count && taken == 0; i++) {
+        unsigned port = lowest + (ports.turn + i) % count * BUCKETS;
+        if (port_used(protocol, port))
             continue;
         ports.used[protocol][port / 8] |= (uint8_t)(1u << port % 8);
         taken = port;
@@ -678,6 +682,8 @@ int main(int argc, char **argv)
     pthread_mutex_init(&statistics.lock, NULL);
     for (unsigned b = 0; b < BUCKETS; b++)
         pthread_mutex_init(&table.buckets[b].lock, NULL);
+    if (getrandom(&ports.turn, sizeof(ports.turn), 0) != sizeof(ports.turn))
+        die("nat: random port");
     clock_read();
 
     struct worker *workers[WORKERS_MAX];
