@@ -23,6 +23,7 @@
  *
  * The interfaces carry no address of the kernel's; nat answers ARP for its own addresses itself.
  */
+#define _GNU_SOURCE 1
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/ip.h>
