@@ -35,6 +35,8 @@ def arguments_parse(words):
                         help="print the result as one JSON object, and nothing else, on stdout")
     parser.add_argument("--programs", default=default_programs(), metavar="DIR",
                         help="where the built programs are (default: build/bin)")
+    parser.add_argument("--keep", metavar="DIR",
+                        help="copy the logs and journals of all programs there")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
@@ -79,7 +81,8 @@ def main():
         if options.check:
             return 0
         seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
-        result = conduct(Plan(mode=options.mode, seed=seed), options.programs, say)
+        result = conduct(Plan(mode=options.mode, seed=seed), options.programs, say,
+                         options.keep)
     except refuse.Refusal as refusal:
         print(f"demo: {refusal}", file=sys.stderr)
         return refusal.status

@@ -90,27 +90,27 @@ class Cold:
     needs = ("nat", "palisade-input-logger", "palisade-output-logger")
     link = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}
 
-    def __init__(self, topology, programs):
+    def __init__(self, topology, programs, backup=True, logger_options=()):
         self.topology = topology
         self.programs = programs
         self.announced = set()
         self.journals = {name: Journal(self._path(f"{name}.jsonl"))
                          for name in ("input-logger", "output-logger", "master", "backup")}
-        self.output_logger = self._logger("output-logger", "olm", "olb")
+        self.output_logger = self._logger("output-logger", "olm", "olb", *logger_options)
         self.input_logger = self._logger("input-logger", "ilm", "ilb")
         self.master = self._nat("master")
-        self.backup = self._nat("backup")
+        self.backup = self._nat("backup") if backup else None
 
     def _path(self, name):
         return os.path.join(self.topology.directory, name)
 
-    def _logger(self, name, *links):
+    def _logger(self, name, link, second_link, *options):
         state = self._path(f"{name}.state")
         os.mkdir(state)
         command = [os.path.join(self.programs, f"palisade-{name}"),
                    "--port", "lan=lan", "--port", "wan=wan",
-                   "--link", links[0], "--link", links[1],
-                   "--state", state, "--journal", self.journals[name].path]
+                   "--link", link, "--link", second_link,
+                   "--state", state, "--journal", self.journals[name].path, *options]
         return Process(name, command, self.topology.name("gate"), self.topology.directory)
 
     def nat_command(self, role, program=None, options=None):
@@ -127,11 +127,13 @@ class Cold:
                        environment)
 
     def processes(self):
-        return [self.output_logger, self.input_logger, self.master, self.backup]
+        parts = [self.output_logger, self.input_logger, self.master, self.backup]
+        return [part for part in parts if part is not None]
 
     def wait_ready(self):
-        for role in ("master", "backup"):
-            wait_until(f"the {role} is ready", lambda r=role: self.journals[r].find("ready"),
+        for process in self.processes()[2:]:
+            wait_until(f"the {process.name} is ready",
+                       lambda name=process.name: self.journals[name].find("ready"),
                        self.processes())
         wait_until("the first snapshot is committed",
                    lambda: self.journals["output-logger"].find("image_committed"),

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import platform
 import random
+import shutil
 import subprocess
 import time
 
@@ -31,6 +32,7 @@ class Plan:
     new_flows: int = 4  # opened after the kill
     packets_per_s: int = 200  # each flow, each direction
     settle_s: float = 2.0  # TCP alone, before the witness begins
+    kill: bool = True  # False: the same run undisturbed, the witness's own control
     kill_earliest_s: float = 5.0
     kill_latest_s: float = 11.0
 
@@ -42,20 +44,20 @@ class Plan:
         return random.Random(self.seed).uniform(self.kill_earliest_s, self.kill_latest_s)
 
 
-def short_plan(mode, seed):
-    """For the tests: the same in ten seconds."""
-    return Plan(mode=mode, seed=seed, downloads=3, file_mib=16, rate_mib=2, upload_mbit=10,
-                settle_s=1.0, kill_earliest_s=2.5, kill_latest_s=5.5)
-
-
-def conduct(plan, programs, say):
-    """Runs the plan; returns the result. `say(text, volatile)` shows progress to a person."""
+def conduct(plan, programs, say, keep=None):
+    """
+    Runs the plan; returns the result. `say(text, volatile)` shows progress to a person; `keep` is
+    a directory that gets the logs and journals of all programs.
+    """
     check_programs(plan.mode, programs)
     check_tools(TOOLS)
     topology = Topology(palisade=plan.mode != "none")
     try:
         return Conductor(plan, programs, topology, say).run()
     finally:
+        if keep is not None:
+            shutil.copytree(topology.directory, keep, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("www"))
         topology.close()
 
 
@@ -86,8 +88,11 @@ class Conductor:
                                plan.packets_per_s)
         self.retransmissions.pids[1] = self.witness.client.process.pid
         self._tick_until(plan.kill_s())
-        self.kill_ns = self.gateway.kill()
-        self.say(f"{self._now_s():5.1f} s  kill -9 of the NAT")
+        if plan.kill:
+            self.kill_ns = self.gateway.kill()
+            self.say(f"{self._now_s():5.1f} s  kill -9 of the NAT")
+        else:
+            self.kill_ns = time.monotonic_ns()
         self._tick_until(plan.kill_s() + 1.5)
         self.witness.open(plan.new_flows)
         self._tick_until(plan.kill_s() + 3)
@@ -131,7 +136,7 @@ class Conductor:
         self.website.process.require()
         if self.witness is not None:
             self.witness.require()
-        news = self.gateway.tend(self.kill_ns)
+        news = self.gateway.tend(self.kill_ns if self.plan.kill else None)
         if news is not None:
             self.say(f"{self._now_s():5.1f} s  {news}")
         if self._now_s() >= self.said_s + 1:
