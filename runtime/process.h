@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 
+#include "core/message.h"
 #include "core/status.h"
 #include "image.h"
 #include "options.h"
@@ -73,7 +74,7 @@ struct thread_run {
 
 struct process {
     _Atomic uint32_t mode; /* enum mode; changes only while every NF thread waits */
-    struct options options;
+    struct nf_options options;
     _Atomic uint32_t barrier; /* 1 while a snapshot is being taken */
     _Atomic uint32_t io_asleep; /* I/O thread blocks in poll: wake it by io_wake() */
     _Atomic uint32_t nf_ready;  /* the NF has begun to receive */

@@ -45,25 +45,22 @@ static void without_randomisation(char **argv)
 
 /* ---- G8 ---- */
 
-static void count_unhandled(void *context, const struct palisade_note_head *head, const char *json)
-{
-    (void)json;
-    uint32_t *unhandled = context;
-    *unhandled += head->unhandled;
-}
-
 static void refuse_unhandled(void)
 {
-    uint32_t unhandled = 0;
-    uint32_t notes = note_each(count_unhandled, &unhandled);
-    if (notes == 0)
+    struct notes_total total;
+    if (notes_total(&total) != 0 || total.foreign)
+        process_fail(STATUS_IDENTITY, "this program's Palisade note is of another version; compile "
+                                      "it again with this palisade-cc");
+    if (total.units == 0)
         process_fail(STATUS_UNMODELLED, "this program carries no Palisade note; compile it with "
                                         "palisade-cc");
-    if (unhandled && process.options.unmodelled == OPTION_UNMODELLED_REFUSE)
+    uint32_t places = total.unhandled + total.missing;
+    if (places && process.options.unmodelled == OPTION_UNMODELLED_REFUSE)
         process_fail(STATUS_UNMODELLED,
-                     "%u place%s of this program cannot be replayed; see them with `palisade report "
-                     "PROGRAM`, or say unmodelled=allow in PALISADE_OPTIONS at your own risk (G8)",
-                     unhandled, unhandled == 1 ? "" : "s");
+                     "%u place%s of this program cannot be replayed%s%s; see `palisade report "
+                     "PROGRAM`, or set unmodelled=allow in PALISADE_OPTIONS at your own risk (G8)",
+                     places, places == 1 ? "" : "s", total.first_missing ? ", among them " : "",
+                     total.first_missing ? total.first_missing : "");
 }
 
 /* ---- thread 0 ---- */
@@ -136,13 +133,13 @@ static void open_heap(void)
         process_fail(STATUS_MEMORY, "heap_mib=%u is too small for a heap", process.options.heap_mib);
 }
 
-int __palisade_start(int argc, char **argv, char **envp,
+HOOK int __palisade_start(int argc, char **argv, char **envp,
                      int (*nf_main)(int, char **, char **), uint32_t abi)
 {
     if (abi != PALISADE_ABI_VERSION)
         process_fail(STATUS_IDENTITY, "the program was compiled for ABI %u, this library speaks %u; "
                                       "recompile it", abi, PALISADE_ABI_VERSION);
-    options_from_environment(&process.options);
+    nf_options_from_environment(&process.options);
     if (process.options.role == OPTION_ROLE_OFF)
         return nf_main(argc, argv, envp);
     refuse_unhandled();

@@ -66,7 +66,7 @@ static struct message_welcome join(struct lifeline *line, struct wire *wire, enu
     static char identity[IDENTITY_MAX_BYTES];
     char options[512];
     if (identity[0] == '\0' &&
-        (options_identity(&process.options, options, sizeof options) < 0 ||
+        (nf_options_identity(&process.options, options, sizeof options) < 0 ||
          identity_text(identity, sizeof identity, options) < 0))
         process_fail(STATUS_IDENTITY, "cannot compute the identity of this program");
     struct message message = {.kind = MESSAGE_HELLO, .epoch = io.epoch};

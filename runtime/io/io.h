@@ -6,7 +6,7 @@
 #define PALISADE_IO_H
 
 #include "process.h"
-#include "xdp/journal.h"
+#include "journal/journal.h"
 #include "xdp/lifeline.h"
 #include "xdp/wire.h"
 
