@@ -51,7 +51,7 @@ def conduct(plan, programs, say, keep=None):
     """
     check_programs(plan.mode, programs)
     check_tools(TOOLS)
-    topology = Topology(palisade=plan.mode != "none")
+    topology = Topology(palisade=plan.mode not in ("none", "off"))
     try:
         return Conductor(plan, programs, topology, say).run()
     finally:
