@@ -17,6 +17,18 @@ def undisturbed(mode):
     return lambda stage: nothing_happened(stage.conduct(mode=mode, kill=False))
 
 
+def garbage(mode):
+    """Thousands of damaged packets beside the load change nothing."""
+    def test(stage):
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "garbage.py")
+        result = nothing_happened(stage.conduct(mode=mode, kill=False,
+                                                companion=("python3", program, "8", "1")))
+        with open(os.path.join(stage.keep, "companion.log"), encoding="ascii") as log:
+            expect(int(log.read()) > 1000, "no damaged packets were sent")
+        return result
+    return test
+
+
 def nothing_happened(result):
     for key in ("lost", "doubled", "reordered", "altered", "broken", "ports_reused"):
         expect(result[key] == 0, f"{key}: {result[key]}")
@@ -153,6 +165,8 @@ def tests(_seed):
         ("control-undisturbed-none", undisturbed("none")),
         ("control-undisturbed-off", undisturbed("off")),
         ("control-undisturbed-cold", undisturbed("cold")),
+        ("garbage-none", garbage("none")),
+        ("garbage-cold", garbage("cold")),
         ("control-none-breaks", restarted),
         ("cleanup-interrupt", interrupted(signal.SIGINT)),
         ("cleanup-terminate", interrupted(signal.SIGTERM)),
