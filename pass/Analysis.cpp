@@ -363,8 +363,8 @@ class Analyser
         bool own = !variable.external && writers.count() == 1 && !shared(writers);
         for (auto &[number, seen] : found.seen) {
             if (fate != Fate::Logged) {
-                Access &access =
-                    add(variable, number, seen, seen.threaded || fate != Fate::Elided ? fate : Fate::Init);
+                Access &access = add(variable, number, seen,
+                                     seen.threaded || fate != Fate::Elided ? fate : Fate::Init);
                 if (access.fate == Fate::Elided)
                     access.lock = variable.lock;
                 continue;

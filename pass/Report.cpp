@@ -296,8 +296,8 @@ void unit_emit_remarks(Unit &unit)
     std::multimap<Key, std::pair<const Variable *, const Access *>> accesses;
     for (const Variable &variable : unit.variables)
         for (const Access &access : variable.accesses)
-            accesses.insert({{access.place.file, access.place.line, access.order},
-                             {&variable, &access}});
+            accesses.insert(
+                {{access.place.file, access.place.line, access.order}, {&variable, &access}});
     for (const auto &[key, access] : accesses)
         remark_access(remarks, *access.first, *access.second);
     for (const Item &item : unit.unhandled)

@@ -1,6 +1,7 @@
 # Tests of the Clang plugin, palisade-cc and palisade report. One behaviour a file.
 import os
 import shutil
+import sys
 
 import lit.formats
 
@@ -24,7 +25,7 @@ config.substitutions += [
     ("%ir", "-S -emit-llvm -o -"),
     ("%remarks", "-c -o /dev/null -Rpass=palisade -Rpass-missed=palisade"),
     ("%plugin", plugin),
-    ("%lib", config.lib_dir),
+    ("%python", sys.executable),
     ("%palisade-cc", os.path.join(config.bin_dir, "palisade-cc")),
     ("%palisade", os.path.join(config.bin_dir, "palisade")),
     ("%inputs", os.path.join(config.test_source_root, "Inputs")),
