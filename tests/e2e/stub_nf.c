@@ -168,12 +168,7 @@ static bool work_replay(void)
         }
         event = ev_out_replay(&S->thread, &reader, ranges[0].count, &first);
         if (event == EVENT_END) {
-            /* The log ends between receive and send: in the NF's terms the receive happened and
-             * the send will happen live. */
-            struct log *logs[] = {&pal};
-            struct positions vor;
-            (void)logs;
-            (void)vor;
+            /* The log ends between receive and send: the cut lies before both. */
             reader = before;
             S->thread = thread;
             return true;
