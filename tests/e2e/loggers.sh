@@ -8,9 +8,9 @@
 #             i<n>        o<n>
 set -u
 build=${1:?usage: loggers.sh BUILD-DIRECTORY [KILLS]}
-kills=${2:-3}
+kills=${2:-4}
 rate=${RATE:-20000}
-count=${COUNT:-60000}
+count=${COUNT:-120000}
 id=pal-xdp-$$
 box=$id-box w0=$id-w0 w1=$id-w1
 scratch=$(mktemp -d)
@@ -59,8 +59,7 @@ nf_space() { # N: namespace and links of the n-th NF process
         in_ns "$space" ip link set $kind up
     done
 }
-slots=$((kills + 1))
-[ $slots -gt 8 ] && slots=8
+slots=4
 links_i=() links_o=()
 for n in $(seq 0 $((slots - 1))); do
     nf_space "$n"
@@ -94,29 +93,58 @@ start_nf 1 backup; backup=$nf_pid; backup_slot=1
 wait_for "$scratch/nf1.err" ready
 
 # Refusals while a master reigns.
-if [ $slots -gt 2 ]; then
-    start_nf 2 master; wait $nf_pid; check "a second master is refused" 67 $?
-    start_nf 2 backup "other build"; wait $nf_pid; check "another build is refused" 69 $?
-    check "with both identities" 1 "$(grep -c 'same build.*other build' "$scratch/nf2.err")"
-    start_nf 2 backup; wait $nf_pid; check "a second backup is refused" 67 $?
-fi
+start_nf 2 master; wait $nf_pid; check "a second master is refused" 67 $?
+start_nf 2 backup "other build"; wait $nf_pid; check "another build is refused" 69 $?
+check "with both identities" 1 "$(grep -c 'same build.*other build' "$scratch/nf2.err")"
+start_nf 2 backup; wait $nf_pid; check "a second backup is refused" 67 $?
 start_nf 1 master; wait $nf_pid; check "a link device in use is refused" 67 $?
 
-traffic=$((count / rate))
 "$build/bin/stub_traffic" $w0 eth0 $w1 eth0 "$count" "$rate" >"$scratch/traffic.json" & world=$!
 children+=($world)
 sleep 0.6
-for ((kill_number = 1; kill_number <= kills; kill_number++)); do
-    sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
-    kill -9 "$master"; wait "$master" 2>/dev/null
-    if ! wait_for "$scratch/nf$backup_slot.err" live; then break; fi
-    master=$backup old_slot=$master_slot master_slot=$backup_slot
-    [ $kill_number = "$kills" ] && break
-    backup_slot=$(((backup_slot + 1) % slots))
-    [ $slots -le 2 ] && backup_slot=$old_slot
-    sleep 0.1
+
+# How masters are lost, in turn.
+#   kill  kill -9              stop  SIGSTOP: only its silence tells; awake again it must be fenced
+#   late  kill -9 while no backup is there; one comes half a second later
+#   both  kill -9, and the backup with it, in the middle of its takeover
+ways=(kill stop late both)
+next_slot() { # a slot whose NF process is gone
+    for _ in $(seq $slots); do
+        backup_slot=$(((backup_slot + 1) % slots))
+        [ $backup_slot != $master_slot ] && return
+    done
+}
+start_backup() {
+    next_slot
     start_nf $backup_slot backup; backup=$nf_pid
-    wait_for "$scratch/nf$backup_slot.err" ready || break
+    wait_for "$scratch/nf$backup_slot.err" "$1"
+}
+stopped=
+for ((kill_number = 1; kill_number <= kills; kill_number++)); do
+    way=${ways[$(((kill_number - 1) % ${#ways[@]}))]}
+    sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
+    case $way in
+    kill) kill -9 "$master"; wait "$master" 2>/dev/null ;;
+    stop) kill -STOP "$master"; stopped=$master ;;
+    late)
+        kill -9 "$backup"; wait "$backup" 2>/dev/null
+        sleep 0.1
+        kill -9 "$master"; wait "$master" 2>/dev/null
+        sleep 0.5
+        start_backup ready ;;
+    both)
+        kill -9 "$master" "$backup"; wait "$master" "$backup" 2>/dev/null
+        start_backup ready ;;
+    esac
+    wait_for "$scratch/nf$backup_slot.err" live || break
+    if [ $way = stop ]; then
+        kill -CONT $stopped; wait $stopped
+        check "a master that was stopped is fenced" 73 $?
+    fi
+    master=$backup master_slot=$backup_slot
+    [ $kill_number = "$kills" ] && break
+    sleep 0.1
+    start_backup ready || break
     sleep 0.3
 done
 wait $world; check "$kills kills: nothing lost, doubled, reordered; stamps in order" 0 $?
@@ -131,7 +159,8 @@ kill -USR1 $il_pid $ol_pid
 kill -TERM $il_pid; wait $il_pid; check "input logger ends" 0 $?
 kill -TERM $ol_pid; wait $ol_pid; check "output logger ends" 0 $?
 epoch=$(cut -d' ' -f3 "$scratch/state/palisade-output-logger.epoch")
-check "epoch on disk" $((kills + 1)) "$epoch"
+more=$(grep -c '"event":"takeover"' "$scratch/ol.journal") # a backup that died took an epoch too
+check "epoch on disk" $((more + 1)) "$epoch"
 check "both loggers agree" "$epoch" "$(cut -d' ' -f3 "$scratch/state/palisade-input-logger.epoch")"
 
 # Nobody to take over: the daemon says so and ends if it was told to.

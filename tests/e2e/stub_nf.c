@@ -92,7 +92,7 @@ static __attribute__((noreturn)) void quit(int status, const char *text)
 static void must_send(struct lifeline *line, const struct message *message)
 {
     int error = lifeline_send(line, message);
-    if (error)
+    if (error && error != -EPIPE) /* then reading tells why, perhaps by a REFUSE */
         quit(1, strerror(-error));
 }
 
@@ -397,8 +397,8 @@ static void end_open(struct end *end, enum role role, const char *identity, cons
 
 static void services(void)
 {
-    int ol_error = lifeline_service(ol.line, now_ns, from_ol, NULL);
     int il_error = lifeline_service(il.line, now_ns, from_il, NULL);
+    int ol_error = ol.line ? lifeline_service(ol.line, now_ns, from_ol, NULL) : 0;
     if (ol_error || il_error)
         quit(STATUS_UNREACHABLE,
              ol_error ? "the output logger is gone" : "the input logger is gone");
@@ -469,6 +469,15 @@ static void round_once(void)
     ppoll(fds, 4, &(struct timespec){.tv_nsec = wait}, NULL);
 }
 
+static void welcome_wait(const struct end *end)
+{
+    while (!end->welcomed) {
+        now_ns = clock_ns();
+        services();
+        usleep(1000);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 7)
@@ -479,13 +488,11 @@ int main(int argc, char **argv)
     claimant = ((uint64_t)getpid() << 32) ^ (uint64_t)clock_ns();
     pending = calloc(PENDING, sizeof *pending);
     unsent = calloc(PENDING, sizeof *unsent);
-    end_open(&ol, role, argv[2], argv[5], argv[6], OL_PORT);
+    /* The input logger first: to a backup the output logger may say TAKEOVER with its WELCOME. */
     end_open(&il, role, argv[2], argv[3], argv[4], IL_PORT);
-    while (!ol.welcomed || !il.welcomed) {
-        now_ns = clock_ns();
-        services();
-        usleep(1000);
-    }
+    welcome_wait(&il);
+    end_open(&ol, role, argv[2], argv[5], argv[6], OL_PORT);
+    welcome_wait(&ol);
     if (role == ROLE_MASTER) {
         epoch = ol.welcome.epoch;
         log_init(&pal, pal_bytes, LOG_BYTES, 0);
