@@ -1,4 +1,4 @@
-#include "assert.h"
+#include "core/assert.h"
 
 #include <stdio.h>
 #include <stdlib.h>

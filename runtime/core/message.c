@@ -1,374 +1,491 @@
 /*
- * Encoding and decoding are one walk over each struct: `cursor` knows the direction, so that the
- * two cannot disagree. The layout is the order of the calls; docs/protocol.md, "Messages".
- *
- * The first trouble sticks in the cursor, later calls do nothing. A bound exceeded is the
- * caller's fault when encoding (-EINVAL) and the peer's when decoding (-EBADMSG).
+ * See message.h; byte layout in docs/protocol.md, "Messages". One writer and one reader with a
+ * sticky error, so that each body reads like its layout.
  */
-#include "message.h"
+#include "core/message.h"
 
 #include <errno.h>
-#include <string.h>
 
-#include "bytes.h"
+#include "core/assert.h"
+#include "core/wire_bytes.h"
 
-#define LENGTH_BYTES 4u
+/* ---- writer ---- */
 
-struct cursor {
-    uint8_t *out;      /* encoding: where to; NULL when decoding */
-    const uint8_t *in; /* decoding: where from */
-    size_t at;
-    size_t end;
-    int trouble;
+struct writer {
+    uint8_t *at, *end;
+    int error; /* sticky */
 };
 
-static bool encoding(const struct cursor *c)
+static uint8_t *w_space(struct writer *writer, size_t bytes)
 {
-    return c->out != NULL;
+    if (writer->error || (size_t)(writer->end - writer->at) < bytes) {
+        writer->error = writer->error ? writer->error : -ENOSPC;
+        return NULL;
+    }
+    uint8_t *space = writer->at;
+    writer->at += bytes;
+    return space;
 }
 
-static void fail(struct cursor *c, int error)
+static void w8(struct writer *writer, uint8_t value)
 {
-    if (c->trouble == 0)
-        c->trouble = error;
+    uint8_t *space = w_space(writer, 1);
+    if (space)
+        *space = value;
 }
 
-static void require(struct cursor *c, bool holds)
+static void w16(struct writer *writer, uint16_t value)
 {
-    if (!holds)
-        fail(c, encoding(c) ? -EINVAL : -EBADMSG);
+    uint8_t *space = w_space(writer, 2);
+    if (space)
+        put_le16(space, value);
 }
 
-/* Claims `length` bytes; false when they are not there. */
-static bool claim(struct cursor *c, size_t length, size_t *at)
+static void w32(struct writer *writer, uint32_t value)
 {
-    if (c->trouble == 0 && c->end - c->at < length)
-        fail(c, encoding(c) ? -ENOSPC : -EBADMSG);
-    if (c->trouble != 0)
-        return false;
-    *at = c->at;
-    c->at += length;
-    return true;
+    uint8_t *space = w_space(writer, 4);
+    if (space)
+        put_le32(space, value);
 }
 
-static void walk_bytes(struct cursor *c, void *bytes, size_t length)
+static void w64(struct writer *writer, uint64_t value)
 {
-    size_t at;
-    if (!claim(c, length, &at) || length == 0)
+    uint8_t *space = w_space(writer, 8);
+    if (space)
+        put_le64(space, value);
+}
+
+static void w_bytes(struct writer *writer, const void *bytes, size_t length)
+{
+    uint8_t *space = w_space(writer, length);
+    if (space && length)
+        memcpy(space, bytes, length);
+}
+
+static void w_text(struct writer *writer, const char *text, size_t room)
+{
+    size_t length = strnlen(text, room - 1);
+    w16(writer, (uint16_t)length);
+    w_bytes(writer, text, length);
+}
+
+static void w_array(struct writer *writer, const uint64_t *values, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        w64(writer, values[i]);
+}
+
+static void w_positions(struct writer *writer, const struct positions *positions)
+{
+    if (positions->threads > THREADS_MAX) {
+        writer->error = -EINVAL;
         return;
-    if (encoding(c))
-        memcpy(c->out + at, bytes, length);
-    else
-        memcpy(bytes, c->in + at, length);
+    }
+    w32(writer, positions->threads);
+    w_array(writer, positions->at, positions->threads);
 }
 
-static void walk8(struct cursor *c, uint8_t *value)
+static void w_mark(struct writer *writer, const struct snapshot_mark *mark)
 {
-    walk_bytes(c, value, 1);
-}
-
-static void walk16(struct cursor *c, uint16_t *value)
-{
-    size_t at;
-    if (!claim(c, 2, &at))
+    w64(writer, mark->number);
+    w_positions(writer, &mark->positions);
+    w32(writer, mark->threads);
+    if (mark->threads > THREADS_MAX) {
+        writer->error = -EINVAL;
         return;
-    if (encoding(c))
-        put16(c->out + at, *value);
-    else
-        *value = get16(c->in + at);
+    }
+    w_array(writer, mark->outputs, mark->threads);
+    w_array(writer, mark->effects, mark->threads);
+    w64(writer, mark->inputs_from);
 }
 
-static void walk32(struct cursor *c, uint32_t *value)
+/* ---- reader ---- */
+
+struct reader {
+    const uint8_t *at, *end;
+    bool bad; /* sticky */
+};
+
+static const uint8_t *r_space(struct reader *reader, size_t bytes)
 {
-    size_t at;
-    if (!claim(c, 4, &at))
+    if (reader->bad || (size_t)(reader->end - reader->at) < bytes) {
+        reader->bad = true;
+        return NULL;
+    }
+    const uint8_t *space = reader->at;
+    reader->at += bytes;
+    return space;
+}
+
+static uint8_t r8(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 1);
+    return space ? *space : 0;
+}
+
+static uint16_t r16(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 2);
+    return space ? get_le16(space) : 0;
+}
+
+static uint32_t r32(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 4);
+    return space ? get_le32(space) : 0;
+}
+
+static uint64_t r64(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 8);
+    return space ? get_le64(space) : 0;
+}
+
+/* A count that must not exceed `most`. */
+static uint32_t r_count(struct reader *reader, uint32_t most)
+{
+    uint32_t count = r32(reader);
+    if (count > most) {
+        reader->bad = true;
+        return 0;
+    }
+    return count;
+}
+
+static void r_copy(struct reader *reader, void *out, size_t length)
+{
+    const uint8_t *space = r_space(reader, length);
+    if (space)
+        memcpy(out, space, length);
+}
+
+static void r_text(struct reader *reader, char *out, size_t room)
+{
+    uint16_t length = r16(reader);
+    const uint8_t *space = length < room ? r_space(reader, length) : NULL;
+    if (space == NULL) {
+        reader->bad = true;
         return;
-    if (encoding(c))
-        put32(c->out + at, *value);
-    else
-        *value = get32(c->in + at);
+    }
+    memcpy(out, space, length);
+    out[length] = '\0';
 }
 
-static void walk64(struct cursor *c, uint64_t *value)
+static void r_array(struct reader *reader, uint64_t *out, uint32_t count)
 {
-    size_t at;
-    if (!claim(c, 8, &at))
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = r64(reader);
+}
+
+static void r_positions(struct reader *reader, struct positions *out)
+{
+    out->threads = r_count(reader, THREADS_MAX);
+    r_array(reader, out->at, out->threads);
+}
+
+static void r_mark(struct reader *reader, struct snapshot_mark *out)
+{
+    out->number = r64(reader);
+    r_positions(reader, &out->positions);
+    out->threads = r_count(reader, THREADS_MAX);
+    r_array(reader, out->outputs, out->threads);
+    r_array(reader, out->effects, out->threads);
+    out->inputs_from = r64(reader);
+}
+
+/* ---- bodies, each pair side by side ---- */
+
+static void w_hello(struct writer *writer, const struct message_hello *hello)
+{
+    w8(writer, hello->role);
+    w_bytes(writer, hello->mac, 6);
+    w64(writer, hello->claimant);
+    w_text(writer, hello->identity, sizeof hello->identity);
+}
+
+static void r_hello(struct reader *reader, struct message_hello *hello)
+{
+    hello->role = r8(reader);
+    r_copy(reader, hello->mac, 6);
+    hello->claimant = r64(reader);
+    r_text(reader, hello->identity, sizeof hello->identity);
+    if (hello->role != ROLE_MASTER && hello->role != ROLE_BACKUP)
+        reader->bad = true;
+}
+
+static void w_welcome(struct writer *writer, const struct message_welcome *welcome)
+{
+    w32(writer, welcome->epoch);
+    w32(writer, welcome->session);
+    w64(writer, welcome->incarnation);
+    w_bytes(writer, welcome->mac, 6);
+    w32(writer, welcome->port_count);
+    if (welcome->port_count > PORTS_MAX) {
+        writer->error = -EINVAL;
         return;
-    if (encoding(c))
-        put64(c->out + at, *value);
-    else
-        *value = get64(c->in + at);
-}
-
-static void walk_bool(struct cursor *c, bool *value)
-{
-    uint8_t byte = *value;
-    walk8(c, &byte);
-    require(c, byte <= 1);
-    *value = byte == 1;
-}
-
-/* A count of at most `most`; on trouble 0, so that loops over it end. */
-static void walk_count(struct cursor *c, uint32_t *count, uint32_t most)
-{
-    walk32(c, count);
-    require(c, *count <= most);
-    if (c->trouble != 0 && !encoding(c))
-        *count = 0;
-}
-
-/* Text of at most room - 1 bytes: u16 length, then the bytes without the closing NUL. */
-static void walk_text(struct cursor *c, char *text, size_t room)
-{
-    uint16_t length = encoding(c) ? (uint16_t)strnlen(text, room) : 0;
-    walk16(c, &length);
-    require(c, length < room);
-    if (c->trouble != 0)
-        return;
-    walk_bytes(c, text, length);
-    if (c->trouble == 0 && !encoding(c)) {
-        text[length] = '\0';
-        require(c, memchr(text, '\0', length) == NULL);
+    }
+    for (uint16_t i = 0; i < welcome->port_count; i++) {
+        w_bytes(writer, welcome->ports[i].name, PORT_NAME_BYTES);
+        w_bytes(writer, welcome->ports[i].mac, 6);
+        w16(writer, welcome->ports[i].mtu);
     }
 }
 
-/* Bulk stays where it is: decoding yields a pointer into the input. */
-static void walk_blob(struct cursor *c, const uint8_t **bytes, size_t length)
+static void r_welcome(struct reader *reader, struct message_welcome *welcome)
 {
-    size_t at;
-    if (!claim(c, length, &at))
-        return;
-    if (!encoding(c))
-        *bytes = c->in + at;
-    else if (length > 0)
-        memcpy(c->out + at, *bytes, length);
-}
-
-static void walk_positions(struct cursor *c, struct positions *vector)
-{
-    walk_count(c, &vector->threads, THREADS_MAX);
-    for (uint32_t t = 0; t < vector->threads && c->trouble == 0; t++)
-        walk64(c, &vector->at[t]);
-}
-
-/* One number a thread; trailing zeros do not travel. */
-static void walk_counters(struct cursor *c, uint64_t counters[THREADS_MAX])
-{
-    uint32_t threads = 0;
-    for (uint32_t t = 0; encoding(c) && t < THREADS_MAX; t++)
-        if (counters[t] != 0)
-            threads = t + 1;
-    walk_count(c, &threads, THREADS_MAX);
-    for (uint32_t t = 0; t < threads && c->trouble == 0; t++)
-        walk64(c, &counters[t]);
-}
-
-static void walk_mark(struct cursor *c, struct snapshot_mark *mark)
-{
-    walk64(c, &mark->number);
-    walk_positions(c, &mark->positions);
-    walk_count(c, &mark->threads, THREADS_MAX);
-    walk_counters(c, mark->outputs);
-    walk_counters(c, mark->effects);
-    walk64(c, &mark->inputs_from);
-}
-
-/* ---- bodies ---- */
-
-static void walk_hello(struct cursor *c, struct message_hello *hello)
-{
-    walk8(c, &hello->role);
-    require(c, hello->role == ROLE_MASTER || hello->role == ROLE_BACKUP);
-    walk_bytes(c, hello->mac, sizeof hello->mac);
-    walk64(c, &hello->claimant);
-    walk_text(c, hello->identity, sizeof hello->identity);
-}
-
-static void walk_welcome(struct cursor *c, struct message_welcome *welcome)
-{
-    walk32(c, &welcome->epoch);
-    walk32(c, &welcome->session);
-    walk64(c, &welcome->incarnation);
-    walk_bytes(c, welcome->mac, sizeof welcome->mac);
-    walk16(c, &welcome->port_count);
-    require(c, welcome->port_count <= PORTS_MAX);
-    for (uint16_t i = 0; c->trouble == 0 && i < welcome->port_count; i++) {
-        walk_text(c, welcome->ports[i].name, sizeof welcome->ports[i].name);
-        walk_bytes(c, welcome->ports[i].mac, sizeof welcome->ports[i].mac);
-        walk16(c, &welcome->ports[i].mtu);
+    welcome->epoch = r32(reader);
+    welcome->session = r32(reader);
+    welcome->incarnation = r64(reader);
+    r_copy(reader, welcome->mac, 6);
+    welcome->port_count = (uint16_t)r_count(reader, PORTS_MAX);
+    for (uint16_t i = 0; i < welcome->port_count; i++) {
+        r_copy(reader, welcome->ports[i].name, PORT_NAME_BYTES);
+        welcome->ports[i].name[PORT_NAME_BYTES - 1] = '\0';
+        r_copy(reader, welcome->ports[i].mac, 6);
+        welcome->ports[i].mtu = r16(reader);
     }
 }
 
-static void walk_refuse(struct cursor *c, struct message_refuse *refuse)
+static void w_image_begin(struct writer *writer, const struct message_image_begin *begin)
 {
-    walk8(c, &refuse->status);
-    walk_text(c, refuse->text, sizeof refuse->text);
+    w_mark(writer, &begin->mark);
+    w8(writer, begin->whole);
+    w32(writer, begin->description_bytes);
+    w_bytes(writer, begin->description, begin->description_bytes);
 }
 
-static void walk_reign(struct cursor *c, struct message_reign *reign)
+static void r_image_begin(struct reader *reader, struct message_image_begin *begin)
 {
-    walk64(c, &reign->claimant);
-    walk64(c, &reign->first);
+    r_mark(reader, &begin->mark);
+    begin->whole = r8(reader) != 0;
+    begin->description_bytes = r_count(reader, MESSAGE_MAX_BYTES);
+    begin->description = r_space(reader, begin->description_bytes);
 }
 
-static void walk_image_begin(struct cursor *c, struct message_image_begin *begin)
+static void w_image_pages(struct writer *writer, const struct message_image_pages *pages)
 {
-    walk_mark(c, &begin->mark);
-    walk_bool(c, &begin->whole);
-    walk_count(c, &begin->description_bytes, MESSAGE_MAX_BYTES);
-    walk_blob(c, &begin->description, begin->description_bytes);
+    if (pages->count < 1 || pages->count > IMAGE_PAGES_MAX)
+        writer->error = -EINVAL;
+    w64(writer, pages->address);
+    w32(writer, pages->count);
+    w_bytes(writer, pages->bytes, (size_t)pages->count * IMAGE_PAGE_BYTES);
 }
 
-static void walk_image_pages(struct cursor *c, struct message_image_pages *pages)
+static void r_image_pages(struct reader *reader, struct message_image_pages *pages)
 {
-    uint64_t end;
-    walk64(c, &pages->address);
-    walk_count(c, &pages->count, IMAGE_PAGES_MAX);
-    uint64_t bytes = (uint64_t)pages->count * IMAGE_PAGE_BYTES;
-    require(c, pages->count >= 1 && pages->address % IMAGE_PAGE_BYTES == 0);
-    require(c, !__builtin_add_overflow(pages->address, bytes, &end));
-    walk_blob(c, &pages->bytes, bytes);
+    pages->address = r64(reader);
+    pages->count = r_count(reader, IMAGE_PAGES_MAX);
+    pages->bytes = r_space(reader, (size_t)pages->count * IMAGE_PAGE_BYTES);
+    if (pages->count == 0)
+        reader->bad = true;
 }
 
-static void walk_stored_log(struct cursor *c, struct message_stored_log *stored)
+#define STORED_SEGMENTS_MAX (sizeof((struct message_stored_log *)0)->segments /                    \
+                             sizeof(struct log_segment))
+
+static void w_stored_log(struct writer *writer, const struct message_stored_log *log)
 {
-    uint64_t end;
-    walk32(c, &stored->thread);
-    require(c, stored->thread < THREADS_MAX);
-    walk64(c, &stored->total);
-    walk64(c, &stored->offset);
-    walk_count(c, &stored->segment_count, sizeof stored->segments / sizeof stored->segments[0]);
-    require(c, stored->segment_count == 0 || stored->offset == 0);
-    uint64_t least = 0;
-    for (uint32_t i = 0; i < stored->segment_count && c->trouble == 0; i++) {
-        struct log_segment *segment = &stored->segments[i];
-        walk64(c, &segment->offset);
-        walk64(c, &segment->start);
-        require(c, i == 0 ? segment->offset == 0 : segment->offset >= least);
-        require(c, segment->offset <= stored->total);
-        least = segment->offset;
+    uint32_t segments = log->offset == 0 ? log->segment_count : 0;
+    if (segments > STORED_SEGMENTS_MAX)
+        writer->error = -EINVAL;
+    w32(writer, log->thread);
+    w64(writer, log->total);
+    w64(writer, log->offset);
+    w32(writer, segments);
+    for (uint32_t i = 0; i < segments && !writer->error; i++) {
+        w64(writer, log->segments[i].offset);
+        w64(writer, log->segments[i].start);
     }
-    walk_count(c, &stored->length, MESSAGE_MAX_BYTES);
-    require(c, !__builtin_add_overflow(stored->offset, stored->length, &end));
-    require(c, end <= stored->total);
-    walk_blob(c, &stored->bytes, stored->length);
+    w32(writer, log->length);
+    w_bytes(writer, log->bytes, log->length);
 }
 
-static void walk_takeover(struct cursor *c, struct takeover *takeover)
+static void r_stored_log(struct reader *reader, struct message_stored_log *log)
 {
-    walk32(c, &takeover->epoch);
-    walk_mark(c, &takeover->base);
-    walk_positions(c, &takeover->end);
-    walk_counters(c, takeover->held);
-    walk_counters(c, takeover->effects);
+    log->thread = r32(reader);
+    log->total = r64(reader);
+    log->offset = r64(reader);
+    log->segment_count = r_count(reader, STORED_SEGMENTS_MAX);
+    for (uint32_t i = 0; i < log->segment_count; i++) {
+        log->segments[i].offset = r64(reader);
+        log->segments[i].start = r64(reader);
+    }
+    log->length = r_count(reader, MESSAGE_MAX_BYTES);
+    log->bytes = r_space(reader, log->length);
+    if (log->thread >= THREADS_MAX)
+        reader->bad = true;
 }
 
-static void walk_cut(struct cursor *c, struct message_cut *cut)
+static void w_takeover(struct writer *writer, const struct takeover *takeover)
 {
-    walk_positions(c, &cut->cut);
-    walk_counters(c, cut->outputs);
-    walk_counters(c, cut->effects);
+    w32(writer, takeover->epoch);
+    w_mark(writer, &takeover->base);
+    w_positions(writer, &takeover->end);
+    w_array(writer, takeover->held, THREADS_MAX);
+    w_array(writer, takeover->effects, THREADS_MAX);
 }
 
-static void walk_number(struct cursor *c, struct message_number *number)
+static void r_takeover(struct reader *reader, struct takeover *takeover)
 {
-    walk64(c, &number->number);
-    walk32(c, &number->thread);
-    require(c, number->thread < THREADS_MAX);
+    takeover->epoch = r32(reader);
+    r_mark(reader, &takeover->base);
+    r_positions(reader, &takeover->end);
+    r_array(reader, takeover->held, THREADS_MAX);
+    r_array(reader, takeover->effects, THREADS_MAX);
 }
 
-static void walk_body(struct cursor *c, struct message *message)
+static void w_cut(struct writer *writer, const struct message_cut *cut)
+{
+    w_positions(writer, &cut->cut);
+    w_array(writer, cut->outputs, cut->cut.threads);
+    w_array(writer, cut->effects, cut->cut.threads);
+}
+
+static void r_cut(struct reader *reader, struct message_cut *cut)
+{
+    r_positions(reader, &cut->cut);
+    r_array(reader, cut->outputs, cut->cut.threads);
+    r_array(reader, cut->effects, cut->cut.threads);
+}
+
+static void w_body(struct writer *writer, const struct message *message)
 {
     switch (message->kind) {
     case MESSAGE_HELLO:
-        return walk_hello(c, &message->hello);
+        w_hello(writer, &message->hello);
+        break;
     case MESSAGE_WELCOME:
-        return walk_welcome(c, &message->welcome);
+        w_welcome(writer, &message->welcome);
+        break;
     case MESSAGE_REFUSE:
-        return walk_refuse(c, &message->refuse);
+        w8(writer, message->refuse.status);
+        w_text(writer, message->refuse.text, sizeof message->refuse.text);
+        break;
     case MESSAGE_REIGN:
-        return walk_reign(c, &message->reign);
+        w64(writer, message->reign.claimant);
+        w64(writer, message->reign.first);
+        break;
     case MESSAGE_IMAGE_BEGIN:
-        return walk_image_begin(c, &message->image_begin);
+        w_image_begin(writer, &message->image_begin);
+        break;
     case MESSAGE_IMAGE_PAGES:
-        return walk_image_pages(c, &message->image_pages);
+        w_image_pages(writer, &message->image_pages);
+        break;
     case MESSAGE_STORED_LOG:
-        return walk_stored_log(c, &message->stored_log);
+        w_stored_log(writer, &message->stored_log);
+        break;
     case MESSAGE_TAKEOVER:
-        return walk_takeover(c, &message->takeover);
+        w_takeover(writer, &message->takeover);
+        break;
     case MESSAGE_CUT:
-        return walk_cut(c, &message->cut);
-    case MESSAGE_TRUNCATE:
+        w_cut(writer, &message->cut);
+        break;
     case MESSAGE_IMAGE_END:
     case MESSAGE_COMMITTED:
+    case MESSAGE_TRUNCATE:
     case MESSAGE_EFFECTS:
-        return walk_number(c, &message->number);
+        w64(writer, message->number.number);
+        w32(writer, message->number.thread);
+        break;
     case MESSAGE_HEARTBEAT:
     case MESSAGE_WANT_SNAPSHOT:
     case MESSAGE_STORED_END:
     case MESSAGE_GO:
-        return;
-    case MESSAGE_KINDS:
         break;
+    case MESSAGE_KINDS:
+        writer->error = -EINVAL;
     }
-    require(c, false);
 }
 
-/* ---- the envelope ---- */
+static void r_body(struct reader *reader, struct message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_HELLO:
+        r_hello(reader, &message->hello);
+        break;
+    case MESSAGE_WELCOME:
+        r_welcome(reader, &message->welcome);
+        break;
+    case MESSAGE_REFUSE:
+        message->refuse.status = r8(reader);
+        r_text(reader, message->refuse.text, sizeof message->refuse.text);
+        break;
+    case MESSAGE_REIGN:
+        message->reign.claimant = r64(reader);
+        message->reign.first = r64(reader);
+        break;
+    case MESSAGE_IMAGE_BEGIN:
+        r_image_begin(reader, &message->image_begin);
+        break;
+    case MESSAGE_IMAGE_PAGES:
+        r_image_pages(reader, &message->image_pages);
+        break;
+    case MESSAGE_STORED_LOG:
+        r_stored_log(reader, &message->stored_log);
+        break;
+    case MESSAGE_TAKEOVER:
+        r_takeover(reader, &message->takeover);
+        break;
+    case MESSAGE_CUT:
+        r_cut(reader, &message->cut);
+        break;
+    case MESSAGE_IMAGE_END:
+    case MESSAGE_COMMITTED:
+    case MESSAGE_TRUNCATE:
+    case MESSAGE_EFFECTS:
+        message->number.number = r64(reader);
+        message->number.thread = r32(reader);
+        break;
+    case MESSAGE_HEARTBEAT:
+    case MESSAGE_WANT_SNAPSHOT:
+    case MESSAGE_STORED_END:
+    case MESSAGE_GO:
+        break;
+    case MESSAGE_KINDS:
+        reader->bad = true;
+    }
+}
 
 int64_t message_encode(const struct message *message, uint8_t *out, size_t room)
 {
-    uint8_t version = MESSAGE_VERSION;
-    uint8_t kind = (uint8_t)message->kind;
-    uint16_t reserved = 0;
-    uint32_t length = 0;
-    uint32_t epoch = message->epoch;
-    size_t limit =
-        room < MESSAGE_MAX_BYTES + LENGTH_BYTES ? room : MESSAGE_MAX_BYTES + LENGTH_BYTES;
-    struct cursor c = {.out = out, .end = limit};
-
-    walk32(&c, &length);
-    walk8(&c, &version);
-    walk8(&c, &kind);
-    walk16(&c, &reserved);
-    walk32(&c, &epoch);
-    walk_body(&c, (struct message *)message); /* an encoding walk only reads it */
-    if (c.trouble == -ENOSPC && limit == MESSAGE_MAX_BYTES + LENGTH_BYTES)
-        return -EINVAL; /* no room would do */
-    if (c.trouble != 0)
-        return c.trouble;
-    put32(out, (uint32_t)(c.at - LENGTH_BYTES));
-    return (int64_t)c.at;
+    if (room < MESSAGE_HEADER_BYTES)
+        return -ENOSPC;
+    struct writer writer = {.at = out + MESSAGE_HEADER_BYTES, .end = out + room};
+    w_body(&writer, message);
+    if (writer.error)
+        return writer.error;
+    size_t total = (size_t)(writer.at - out);
+    if (total - 4 > MESSAGE_MAX_BYTES)
+        return -EINVAL;
+    put_le32(out, (uint32_t)(total - 4));
+    out[4] = MESSAGE_VERSION;
+    out[5] = (uint8_t)message->kind;
+    put_le16(out + 6, 0);
+    put_le32(out + 8, message->epoch);
+    return (int64_t)total;
 }
 
 int64_t message_decode(const uint8_t *bytes, size_t length, struct message *out)
 {
-    if (length < LENGTH_BYTES)
+    if (length < 4)
         return 0;
-    uint32_t follows = get32(bytes);
-    if (follows < MESSAGE_HEADER_BYTES - LENGTH_BYTES || follows > MESSAGE_MAX_BYTES)
+    uint32_t body = get_le32(bytes);
+    if (body > MESSAGE_MAX_BYTES || body < MESSAGE_HEADER_BYTES - 4)
         return -EBADMSG;
-    if (length > LENGTH_BYTES && bytes[LENGTH_BYTES] != MESSAGE_VERSION)
+    if (length > 4 && bytes[4] != MESSAGE_VERSION)
         return -EPROTO;
-    if (length < LENGTH_BYTES + (size_t)follows)
+    if (length - 4 < body)
         return 0;
-
-    uint8_t version = 0;
-    uint8_t kind = 0;
-    uint16_t reserved = 0;
-    struct cursor c = {.in = bytes, .at = LENGTH_BYTES, .end = LENGTH_BYTES + (size_t)follows};
+    if (bytes[5] == 0 || bytes[5] >= MESSAGE_KINDS)
+        return -EBADMSG;
     memset(out, 0, sizeof *out);
-    walk8(&c, &version);
-    walk8(&c, &kind);
-    walk16(&c, &reserved);
-    walk32(&c, &out->epoch);
-    require(&c, kind > 0 && kind < MESSAGE_KINDS && reserved == 0);
-    if (c.trouble == 0) {
-        out->kind = (enum message_kind)kind;
-        walk_body(&c, out);
-        require(&c, c.at == c.end); /* nothing may be left over */
-    }
-    return c.trouble != 0 ? c.trouble : (int64_t)c.at;
+    out->kind = (enum message_kind)bytes[5];
+    out->epoch = get_le32(bytes + 8);
+    struct reader reader = {.at = bytes + MESSAGE_HEADER_BYTES, .end = bytes + 4 + body};
+    r_body(&reader, out);
+    if (reader.bad || reader.at != reader.end)
+        return -EBADMSG;
+    return 4 + (int64_t)body;
 }
 
 const char *message_kind_name(enum message_kind kind)
@@ -380,17 +497,17 @@ const char *message_kind_name(enum message_kind kind)
         [MESSAGE_HEARTBEAT] = "heartbeat",
         [MESSAGE_REIGN] = "reign",
         [MESSAGE_TRUNCATE] = "truncate",
-        [MESSAGE_IMAGE_BEGIN] = "image-begin",
-        [MESSAGE_IMAGE_PAGES] = "image-pages",
-        [MESSAGE_IMAGE_END] = "image-end",
+        [MESSAGE_IMAGE_BEGIN] = "image_begin",
+        [MESSAGE_IMAGE_PAGES] = "image_pages",
+        [MESSAGE_IMAGE_END] = "image_end",
         [MESSAGE_COMMITTED] = "committed",
-        [MESSAGE_WANT_SNAPSHOT] = "want-snapshot",
+        [MESSAGE_WANT_SNAPSHOT] = "want_snapshot",
         [MESSAGE_TAKEOVER] = "takeover",
-        [MESSAGE_STORED_LOG] = "stored-log",
-        [MESSAGE_STORED_END] = "stored-end",
+        [MESSAGE_STORED_LOG] = "stored_log",
+        [MESSAGE_STORED_END] = "stored_end",
         [MESSAGE_CUT] = "cut",
         [MESSAGE_GO] = "go",
         [MESSAGE_EFFECTS] = "effects",
     };
-    return (unsigned)kind < MESSAGE_KINDS && names[kind] ? names[kind] : "unknown";
+    return kind < MESSAGE_KINDS && names[kind] ? names[kind] : "unknown";
 }
