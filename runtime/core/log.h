@@ -24,6 +24,9 @@ struct log {
     position taken;                     /* position of the last finished take */
     position taking_to;                 /* position the take in progress ends at */
     bool reset;                         /* next chunk starts a segment */
+    bool boundary;                      /* log_reset was called ... */
+    uint64_t boundary_head;             /* ... when that many bytes were written */
+    position boundary_position;         /* ... at that position */
     /* read-only after log_init */
     _Alignas(64) uint8_t *bytes;
     uint64_t capacity;
@@ -89,7 +92,11 @@ struct log_chunk {
  */
 bool log_take(struct log *log, uint8_t *out, uint32_t room, struct log_chunk *chunk);
 
-/* Reader, while the writer is parked and all was taken: the next chunk starts a segment. */
+/*
+ * Reader, while the writer is parked: a segment starts here. Bytes not yet taken stay in the old
+ * segment; the chunk that ends it ends exactly at the writer's position. One at a time: the last
+ * boundary must have been taken.
+ */
 void log_reset(struct log *log);
 
 #endif
