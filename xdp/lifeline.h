@@ -21,7 +21,7 @@ struct lifeline *lifeline_accept(int listener);
 void lifeline_close(struct lifeline *line);
 
 int lifeline_fd(const struct lifeline *line);
-short lifeline_events(const struct lifeline *line); /* POLLIN, with POLLOUT when bytes wait */
+short lifeline_events(const struct lifeline *line);  /* POLLIN, with POLLOUT when bytes wait */
 size_t lifeline_queued(const struct lifeline *line); /* bytes not yet handed to the kernel */
 /* Local IPv4 address of the connection, to find the link device it came over. */
 int lifeline_local_address(const struct lifeline *line, char *text, size_t room);

@@ -26,6 +26,9 @@ int wire_session(struct wire *wire, uint32_t session, uint32_t epoch, const uint
 /* The link, to reserve, commit, set credit and read counters; NULL before wire_session. */
 struct link *wire_link(struct wire *wire);
 const uint8_t *wire_mac(const struct wire *wire);
+/* The socket's counters, the kernel's own (XDP_STATISTICS) included. */
+struct xsk_counters;
+void wire_counters(const struct wire *wire, struct xsk_counters *out);
 int wire_fd(const struct wire *wire); /* for poll: POLLIN */
 
 /* Receives what is there, at most `budget` frames; returns frames handled. Never blocks. */

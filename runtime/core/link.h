@@ -14,7 +14,7 @@
 #include "frame.h"
 
 #define LINK_WINDOW_FRAMES 1024u       /* frames buffered until acknowledged; power of two */
-#define LINK_RESEND_AFTER_NS 3000000   /* no progress for that long: go back */
+#define LINK_RESEND_AFTER_NS 5000000   /* no progress for that long: go back */
 #define LINK_ACK_EVERY_FRAMES 64u      /* at latest */
 #define LINK_ACK_AFTER_NS 200000       /* at latest */
 

@@ -1,0 +1,99 @@
+"""The command line of examples/demo."""
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import sys
+
+from . import refuse, table
+from .processes import ProcessDied
+from .run import Plan, conduct
+
+DESCRIPTION = """\
+Kills a NAT in the middle of downloads and shows who notices: client and server in namespaces, real
+TCP through the NAT, kill -9, takeover by the backup. Exit status 0 only when nothing was lost,
+doubled, reordered or broken."""
+
+
+class Arguments(argparse.ArgumentParser):
+    def error(self, message):
+        print(f"demo: {message} (--help lists the options)", file=sys.stderr)
+        sys.exit(refuse.USAGE)
+
+
+def arguments_parse(words):
+    parser = Arguments(prog="demo", description=DESCRIPTION, allow_abbrev=False,
+                       formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mode", choices=("cold", "none"), default="cold",
+                        help="cold: protected by Palisade, the backup restores snapshot and logs "
+                        "(default); none: the same NAT for itself, restarted")
+    parser.add_argument("--seed", type=seed_parse, metavar="N",
+                        help="chooses the moment of the kill (default: at random, and printed)")
+    parser.add_argument("--json", action="store_true",
+                        help="print the result as one JSON object, and nothing else, on stdout")
+    parser.add_argument("--programs", default=default_programs(), metavar="DIR",
+                        help="where the built programs are (default: build/bin)")
+    parser.add_argument("--keep", metavar="DIR",
+                        help="copy the logs and journals of all programs there")
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def seed_parse(text):
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}")
+    return int(text)
+
+
+def default_programs():
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return os.path.join(root, "build", "bin")
+
+
+class Voice:
+    """Progress for a person: on a terminal, volatile lines replace one another."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.terminal = stream.isatty()
+        self.pending = False
+
+    def __call__(self, text, volatile=False):
+        erase = "\r\033[K" if self.pending else ""
+        self.pending = volatile and self.terminal
+        print(f"{erase}{text}", end="" if self.pending else "\n", file=self.stream, flush=True)
+
+
+def interrupted(number, _frame):
+    print(f"\ndemo: {signal.Signals(number).name}: cleaning up", file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+def main():
+    options = arguments_parse(sys.argv[1:])
+    say = Voice(sys.stderr if options.json else sys.stdout)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    try:
+        refuse.check(options.mode)
+        if options.check:
+            return 0
+        seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+        result = conduct(Plan(mode=options.mode, seed=seed), options.programs, say,
+                         options.keep)
+    except refuse.Refusal as refusal:
+        print(f"demo: {refusal}", file=sys.stderr)
+        return refusal.status
+    except ProcessDied as died:
+        print(f"demo: {died}", file=sys.stderr)
+        return refuse.FAILED
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print(f"\n{table.render(result)}")
+    return 0 if result["passed"] else refuse.BROKEN
+
+
+sys.exit(main())

@@ -1,0 +1,236 @@
+"""The NAT between client and server, as each mode has it."""
+
+import json
+import os
+import signal
+import statistics
+import time
+
+from .processes import Process, ProcessDied
+from .refuse import FAILED, Refusal
+from .topology import LAN_ADDRESS, WAN_ADDRESS, logger_address
+
+READY_TIMEOUT_S = 30
+SNAPSHOT_MS = 200
+NAT_OPTIONS = ["--lan", "lan", "--lan-address", f"{LAN_ADDRESS}/24",
+               "--wan", "wan", "--wan-address", f"{WAN_ADDRESS}/24", "--workers", "2"]
+
+
+class Plain:
+    """Mode none: no Palisade. Whoever dies is started again at once, as a supervisor would."""
+
+    needs = ("nat-plain",)
+
+    def __init__(self, topology, programs):
+        self.topology = topology
+        self.command = [os.path.join(programs, "nat-plain"), *NAT_OPTIONS]
+        self.restarts = 0
+        self.nat = self._start()
+
+    def _start(self):
+        return Process("nat", self.command, self.topology.name("gate"), self.topology.directory)
+
+    def wait_ready(self):
+        wait_until("nat listens", lambda: "workers" in self.nat.tail(), [self.nat])
+
+    def kill(self):
+        return self.nat.kill()
+
+    def tend(self, kill_ns):
+        """Called all the time; returns a sentence when there is news."""
+        if kill_ns is None:
+            self.nat.require()
+        elif not self.nat.running():
+            if self.restarts > 0:
+                self.nat.require()
+            self.restarts += 1
+            self.nat = self._start()
+            return "the NAT is started again, with an empty table"
+        return None
+
+    def figures(self, _kill_ns):
+        return {"restarts": self.restarts}
+
+
+class Journal:
+    """What a program of Palisade writes down: a JSON object a line."""
+
+    def __init__(self, path):
+        self.path = path
+        self.offset = 0
+        self.events = []
+
+    def read(self):
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # still being written
+                    self.offset += len(line)
+                    self.events.append(json.loads(line))
+        except FileNotFoundError:
+            pass
+        return self.events
+
+    def find(self, event, after_ns=0):
+        """The first such event from `after_ns` on, or None."""
+        for entry in self.read():
+            if entry["event"] == event and entry["t_ns"] >= after_ns:
+                return entry
+        return None
+
+    def last(self, event):
+        return next((e for e in reversed(self.read()) if e["event"] == event), None)
+
+
+class Cold:
+    """Mode cold: loggers, master, and a backup that waits for a snapshot and the logs."""
+
+    needs = ("nat", "palisade-input-logger", "palisade-output-logger")
+    link = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}
+
+    def __init__(self, topology, programs, backup=True, logger_options=()):
+        self.topology = topology
+        self.programs = programs
+        self.announced = set()
+        self.journals = {name: Journal(self._path(f"{name}.jsonl"))
+                         for name in ("input-logger", "output-logger", "master", "backup")}
+        self.output_logger = self._logger("output-logger", "olm", "olb", *logger_options)
+        self.input_logger = self._logger("input-logger", "ilm", "ilb")
+        self.master = self._nat("master")
+        self.backup = self._nat("backup") if backup else None
+
+    def _path(self, name):
+        return os.path.join(self.topology.directory, name)
+
+    def _logger(self, name, link, second_link, *options):
+        state = self._path(f"{name}.state")
+        os.mkdir(state)
+        command = [os.path.join(self.programs, f"palisade-{name}"),
+                   "--port", "lan=lan", "--port", "wan=wan",
+                   "--link", link, "--link", second_link,
+                   "--state", state, "--journal", self.journals[name].path, *options]
+        return Process(name, command, self.topology.name("gate"), self.topology.directory)
+
+    def nat_command(self, role, program=None, options=None):
+        """(command, environment) of an NF process in this topology."""
+        il, ol = (logger_address(device) for device in self.link[role])
+        settings = {"role": role, "il": f"il@{il}", "ol": f"ol@{ol}",
+                    "journal": self.journals[role].path, "snapshot_ms": SNAPSHOT_MS}
+        return ([program or os.path.join(self.programs, "nat"), *(options or NAT_OPTIONS)],
+                {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
+
+    def _nat(self, role):
+        command, environment = self.nat_command(role)
+        return Process(role, command, self.topology.name(role), self.topology.directory,
+                       environment)
+
+    def processes(self):
+        parts = [self.output_logger, self.input_logger, self.master, self.backup]
+        return [part for part in parts if part is not None]
+
+    def wait_ready(self):
+        for process in self.processes()[2:]:
+            wait_until(f"the {process.name} is ready",
+                       lambda name=process.name: self.journals[name].find("ready"),
+                       self.processes())
+        wait_until("the first snapshot is committed",
+                   lambda: self.journals["output-logger"].find("image_committed"),
+                   self.processes())
+
+    def kill(self):
+        return self.master.kill()
+
+    def tend(self, kill_ns):
+        for process in self.processes():
+            if process is not self.master or kill_ns is None:
+                process.require()
+        if kill_ns is None:
+            return None
+        for name, event, sentence in (
+                ("output-logger", "master_lost", "the output logger misses the master"),
+                ("backup", "restored", "the backup has restored the snapshot"),
+                ("backup", "replayed", "the backup has replayed the logs"),
+                ("backup", "live", "the backup is live")):
+            found = self.journals[name].find(event, kill_ns)
+            if found is not None and event not in self.announced:
+                self.announced.add(event)
+                return f"{sentence} ({(found['t_ns'] - kill_ns) / 1e6:.1f} ms after the kill)"
+        return None
+
+    def _moments(self, kill_ns):
+        """[kill, master lost, takeover, restored, replayed, live]; None: it never came."""
+        return [kill_ns] + [
+            (found or {}).get("t_ns") for found in (
+                self.journals["output-logger"].find("master_lost", kill_ns),
+                self.journals["backup"].find("takeover", kill_ns),
+                self.journals["backup"].find("restored", kill_ns),
+                self.journals["backup"].find("replayed", kill_ns),
+                self.journals["backup"].find("live", kill_ns))]
+
+    def figures(self, kill_ns):
+        """Palisade's own account: the split of the outage, snapshots, logs, counters."""
+        kill, lost, takeover, restored, replayed, live = self._moments(kill_ns)
+
+        def span_ms(since, until):
+            return round((until - since) / 1e6, 2) if since and until else None
+
+        pauses = [e["pause_ns"] / 1e6 for role in ("master", "backup")
+                  for e in self.journals[role].read() if e["event"] == "snapshot"]
+        counters = {name: self._counters(name) for name in ("input-logger", "output-logger",
+                                                            "backup")}
+        out = counters["output-logger"]
+        packets, log_bytes = out.get("released"), out.get("log_bytes_total")
+        return {
+            "detection_ms": span_ms(kill, lost),
+            "restore_ms": span_ms(takeover, restored),
+            "replay_ms": span_ms(restored, replayed),
+            "golive_ms": span_ms(replayed, live),
+            "takeover_ms": span_ms(kill, live),
+            "replayed_events": (self.journals["backup"].find("replayed", kill_ns)
+                                or {}).get("events"),
+            "snapshots": len(pauses),
+            "snapshot_pause_ms": round(statistics.median(pauses), 2) if pauses else None,
+            "snapshot_pause_max_ms": round(max(pauses), 2) if pauses else None,
+            "log_bytes_per_packet": round(log_bytes / packets, 1) if packets and log_bytes
+            else None,
+            "counters": counters,
+        }
+
+    def _counters(self, name):
+        """Asks for the counters and waits a moment for them."""
+        process = {"input-logger": self.input_logger, "output-logger": self.output_logger,
+                   "backup": self.backup}[name]
+        since_ns = time.monotonic_ns()
+        if not process.running():
+            return {}
+        os.kill(process.pid, signal.SIGUSR1)
+        for _ in range(50):
+            found = self.journals[name].find("counters", since_ns)
+            if found is not None:
+                return {k: v for k, v in found.items() if k not in ("event", "t_ns")}
+            time.sleep(0.02)
+        return {}
+
+
+GATEWAYS = {"none": Plain, "cold": Cold}
+
+
+def wait_until(what, condition, processes):
+    """Polls until `condition` holds; the processes must go on running meanwhile."""
+    for _ in range(READY_TIMEOUT_S * 20):
+        if condition():
+            return
+        for process in processes:
+            process.require()
+        time.sleep(0.05)
+    said = "\n".join(f"  {p.name}:\n{p.tail()}" for p in processes)
+    raise ProcessDied(f"waited {READY_TIMEOUT_S} s in vain until {what}:\n{said}")
+
+
+def check_programs(mode, programs):
+    for name in GATEWAYS[mode].needs + ("witness-udp",):
+        if not os.access(os.path.join(programs, name), os.X_OK):
+            raise Refusal(FAILED, f"{os.path.join(programs, name)} is missing: build first "
+                          "(cmake --preset default && cmake --build --preset default)")

@@ -1,0 +1,58 @@
+"""Programs inside a network namespace."""
+
+import os
+import signal
+import subprocess
+import time
+
+TAIL_LINES = 12
+
+
+class ProcessDied(Exception):
+    """A program of the demonstration ended when it should not have."""
+
+
+class Process:
+    """One program. Its pid is the program's own: nsenter gives way to it by exec."""
+
+    def __init__(self, name, command, namespace, directory, environment=None, stdin=None,
+                 stdout=None):
+        self.name = name
+        self.log_path = os.path.join(directory, f"{name}.log")
+        with open(self.log_path, "ab") as log:
+            self.popen = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{namespace}", "--", *command],
+                stdin=stdin or subprocess.DEVNULL, stdout=stdout or log, stderr=log,
+                env={**os.environ, **(environment or {})})
+        self.pid = self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def require(self):
+        """Raises ProcessDied, with the last lines it said, when it no longer runs."""
+        if not self.running():
+            raise ProcessDied(f"{self.name} ended with {describe(self.popen.returncode)}:\n"
+                              f"{self.tail()}")
+
+    def tail(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            lines = log.read().splitlines()
+        return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:]) or "    (it said nothing)"
+
+    def kill(self):
+        """kill -9; returns the moment (CLOCK_MONOTONIC, ns) just before."""
+        moment_ns = time.monotonic_ns()
+        os.kill(self.pid, signal.SIGKILL)
+        return moment_ns
+
+    def stop(self):
+        if self.running():
+            self.popen.kill()
+        self.popen.wait()
+
+
+def describe(returncode):
+    if returncode < 0:
+        return signal.Signals(-returncode).name
+    return f"status {returncode}"

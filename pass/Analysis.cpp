@@ -1,0 +1,448 @@
+// Decides for every access to shared memory whether it must be logged.
+//
+// Variables are named globals, their fields (all elements of an array together), and fields of
+// heap objects by type. Of a named variable all accesses that happen while another thread may
+// exist are compared:
+//
+//   nobody writes                        init       what main set up before the threads
+//   one thread alone is there            private
+//   all hold the same lock               covered    the lock's order repeats them: elided
+//   else                                 racy       relaxed atomics: logged; the loads of the only
+//                                                   thread that writes are its own values: elided
+//
+// Objects reached through pointers alone are assumed to be guarded as the program does it: covered
+// where a lock is held, private to the thread where none is; both are reported.
+//
+// A lock out of an array, or in a heap object, covers what lies in the same element or object: it
+// is assumed to be that element's lock.
+#include "Flow.h"
+#include "Names.h"
+#include "Prepare.h"
+#include "Unit.h"
+
+#include "llvm/ADT/Statistic.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/Instructions.h"
+#include "llvm/IR/IntrinsicInst.h"
+
+#include <map>
+
+#define DEBUG_TYPE "palisade"
+
+using namespace llvm;
+
+STATISTIC(NumElided, "Accesses elided: a lock covers them");
+STATISTIC(NumInit, "Accesses elided: before the threads, or nobody writes afterwards");
+STATISTIC(NumPrivate, "Accesses elided: one thread alone");
+STATISTIC(NumLogged, "Accesses logged");
+STATISTIC(NumAssumed, "Accesses through pointers assumed private or covered");
+
+namespace palisade
+{
+namespace
+{
+
+// One instruction of the original, as the analysis saw it in all its copies.
+struct Seen {
+    Instruction *at = nullptr;
+    bool write = false, block = false;
+    bool threaded = false, certain = false; // in any copy
+    bool first = true;                      // no threaded copy joined yet
+    BitVector held, roots;                  // over the threaded copies
+};
+
+struct Found {
+    Location location;
+    std::map<unsigned, Seen> seen; // by number: in the order of the source
+};
+
+class Analyser
+{
+  public:
+    explicit Analyser(Unit &unit)
+        : unit(unit), prepared(unit.module), resolver(*prepared.clone), namer(*prepared.clone),
+          flow(unit, prepared, resolver, namer)
+    {
+    }
+
+    void run()
+    {
+        flow.for_each(
+            [&](Instruction &instruction, const State &state) { visit(instruction, state); });
+        for (auto &[name, found] : variables)
+            classify(name, found);
+        for (const Root &root : flow.roots) {
+            if (!root.function)
+                continue;
+            Thread thread{root.function->getName().str(), {}, root.many};
+            if (root.created)
+                thread.created = place_of(*root.created);
+            unit.threads.push_back(thread);
+        }
+    }
+
+  private:
+    void visit(Instruction &instruction, const State &state)
+    {
+        const DataLayout &layout = unit.module.getDataLayout();
+        if (auto *load = dyn_cast<LoadInst>(&instruction)) {
+            if (!load->isAtomic())
+                note(instruction, state, load->getPointerOperand(), false,
+                     layout.getTypeStoreSize(load->getType()), load->getAlign());
+        } else if (auto *store = dyn_cast<StoreInst>(&instruction)) {
+            if (!store->isAtomic())
+                note(instruction, state, store->getPointerOperand(), true,
+                     layout.getTypeStoreSize(store->getValueOperand()->getType()),
+                     store->getAlign());
+        } else if (auto *set = dyn_cast<MemSetInst>(&instruction)) {
+            note_block(instruction, state, set->getRawDest(), true, set->getLength());
+        } else if (auto *copy = dyn_cast<MemTransferInst>(&instruction)) {
+            note_block(instruction, state, copy->getRawDest(), true, copy->getLength());
+            note_block(instruction, state, copy->getRawSource(), false, copy->getLength());
+        } else if (auto *call = dyn_cast<CallBase>(&instruction)) {
+            if (!isa<IntrinsicInst>(call))
+                visit_call(*call, state);
+        }
+    }
+
+    // Functions of libc that are handed named variables: clock_gettime(..., &now).
+    void visit_call(CallBase &call, const State &state)
+    {
+        const Function *callee = call.getCalledFunction();
+        const model_row *row =
+            callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
+        if (!row || row->class_ == MODEL_LOCK || row->class_ == MODEL_TRY ||
+            row->class_ == MODEL_UNLOCK || row->class_ == MODEL_FORBIDDEN ||
+            row->class_ == MODEL_MEMORY || StringRef(row->name) == "pthread_create")
+            return;
+        for (unsigned i = 0; i < call.arg_size(); i++) {
+            Value *argument = call.getArgOperand(i);
+            if (!argument->getType()->isPointerTy())
+                continue;
+            for (const Location &location : resolver.resolve(argument))
+                if (location.root == Location::Global && !location.global->isConstant())
+                    record(call, state, location, writes_argument(*row, i), true,
+                           is_whole(*argument) ? UINT32_MAX : 1);
+        }
+    }
+
+    // The address of a variable itself, not of a field or element.
+    static bool is_whole(const Value &pointer)
+    {
+        return isa<GlobalVariable>(pointer.stripPointerCasts());
+    }
+
+    static bool writes_argument(const model_row &row, unsigned argument)
+    {
+        StringRef name = row.name;
+        if (row.class_ == MODEL_EFFECT || row.class_ == MODEL_PACKET_OUT || name == "bind" ||
+            name == "setsockopt" || name == "if_nametoindex" || name == "getenv" ||
+            name == "nanosleep" || name.starts_with("sig") || name.starts_with("getopt"))
+            return false;
+        if (row.class_ != MODEL_PURE)
+            return true;
+        if (name == "inet_pton" || name == "inet_ntop")
+            return argument == 2;
+        if (name.contains("scanf"))
+            return argument >= 2;
+        for (StringRef reader : {"strlen", "strnlen", "strcmp", "strncmp", "memcmp", "strcasecmp",
+                                 "strncasecmp", "strchr", "strrchr", "strstr", "memchr", "bsearch",
+                                 "inet_addr", "inet_ntoa", "atoi", "atol", "atoll", "bcmp"})
+            if (name == reader)
+                return false;
+        return argument == 0 && !name.starts_with("strto");
+    }
+
+    void note(Instruction &at, const State &state, Value *pointer, bool write, uint64_t bytes,
+              Align align)
+    {
+        bool hookable = isPowerOf2_64(bytes) && bytes <= 8 && align.value() >= bytes;
+        Type *type = getLoadStoreType(&at);
+        hookable &=
+            type->isIntegerTy() || type->isPointerTy() || type->isFloatTy() || type->isDoubleTy();
+        for (const Location &location : resolver.resolve(pointer))
+            record(at, state, location, write, !hookable, hookable || bytes < 16 ? 1 : bytes);
+    }
+
+    void note_block(Instruction &at, const State &state, Value *pointer, bool write, Value *length)
+    {
+        auto *constant = dyn_cast<ConstantInt>(length);
+        uint64_t bytes = constant ? constant->getZExtValue() : 1;
+        for (const Location &location : resolver.resolve(pointer))
+            record(at, state, location, write, true, bytes);
+    }
+
+    void record(Instruction &copy, const State &state, const Location &location, bool write,
+                bool block, uint64_t bytes)
+    {
+        unsigned number;
+        Instruction *original = prepared.original(copy, &number);
+        if (!original || location.root == Location::Local)
+            return;
+        if (location.root == Location::Global &&
+            (location.global->isConstant() || location.global->isThreadLocal() ||
+             is_libc(*location.global)))
+            return;
+        Found &found = variables[namer.name(location, bytes)];
+        found.location = location;
+        Seen &seen = found.seen[number];
+        seen.at = original;
+        seen.write |= write;
+        seen.block |= block;
+        if (!state.threaded)
+            return;
+        if (seen.first) {
+            seen.held = state.held;
+            seen.roots = flow.roots_of(*copy.getFunction());
+        } else {
+            seen.held &= state.held;
+            seen.roots |= flow.roots_of(*copy.getFunction());
+        }
+        seen.first = false;
+        seen.threaded = true;
+        seen.certain |= state.certain;
+    }
+
+    // Variables of libc that programs read: set once, or by functions the model knows.
+    static bool is_libc(const GlobalVariable &global)
+    {
+        if (!global.isDeclaration())
+            return false;
+        for (StringRef name : {"stdin", "stdout", "stderr", "environ", "optarg", "optind", "opterr",
+                               "optopt", "program_invocation_name", "program_invocation_short_name",
+                               "in6addr_any", "in6addr_loopback", "timezone", "daylight", "tzname"})
+            if (global.getName() == name)
+                return true;
+        return false;
+    }
+
+    // One names the other or a part of it: "stats" and "stats.dropped".
+    static bool overlap(StringRef a, StringRef b)
+    {
+        if (a.size() > b.size())
+            std::swap(a, b);
+        return b.starts_with(a) &&
+               (a.size() == b.size() || b[a.size()] == '.' || b[a.size()] == '[');
+    }
+
+    // A lock of an array's element guards that element; one in some heap object no global.
+    bool eligible(unsigned lock, StringRef variable) const
+    {
+        StringRef name = flow.lock_names[lock];
+        if (name.starts_with("("))
+            return variable.starts_with("(");
+        size_t bracket = name.rfind("[]");
+        return bracket == StringRef::npos || variable.starts_with("(") ||
+               variable.starts_with(name.take_front(bracket + 2));
+    }
+
+    std::string lock_text(const BitVector &held) const
+    {
+        int first = held.find_first();
+        return first < 0 ? "" : flow.lock_names[first];
+    }
+
+    bool shared(const BitVector &roots) const
+    {
+        if (roots.count() > 1)
+            return true;
+        int root = roots.find_first();
+        return root >= 0 && flow.roots[root].many;
+    }
+
+    void classify(const std::string &name, Found &found)
+    {
+        bool global = found.location.root == Location::Global;
+        Variable variable;
+        variable.name = name;
+        variable.external =
+            global && !found.location.global->hasLocalLinkage() && !unit.options.whole_program;
+
+        // Everything that touches the same bytes while threads exist.
+        BitVector common(flow.lock_names.size(), true), roots(flow.roots.size()),
+            writers(flow.roots.size());
+        bool any = false, written = false, stored = false, is_volatile = false;
+        const Seen *bare = nullptr; // an access without an eligible lock
+        for (auto &[other_name, other] : variables) {
+            if (!overlap(name, other_name))
+                continue;
+            for (auto &[number, seen] : other.seen) {
+                stored |= seen.write;
+                is_volatile |=
+                    seen.at->isVolatile() && !seen.at->isAtomic() && !isa<CallBase>(seen.at);
+                if (!seen.threaded)
+                    continue;
+                any = true;
+                common &= seen.held;
+                roots |= seen.roots;
+                if (seen.write) {
+                    written = true;
+                    writers |= seen.roots;
+                }
+                // The store tells a person more than one of many loads.
+                if (lock_for(seen.held, name) < 0 && (!bare || (seen.write && !bare->write)))
+                    bare = &seen;
+            }
+        }
+        int lock = any ? lock_for(common, name) : -1;
+        if (global)
+            classify_global(variable, found, lock, any, written, stored, is_volatile, roots,
+                            writers, bare);
+        else
+            classify_heap(variable, found, lock, any, written);
+        unit.variables.push_back(std::move(variable));
+    }
+
+    int lock_for(const BitVector &held, StringRef variable) const
+    {
+        for (unsigned lock : held.set_bits())
+            if (eligible(lock, variable))
+                return static_cast<int>(lock);
+        return -1;
+    }
+
+    Access &add(Variable &variable, const Seen &seen, Fate fate)
+    {
+        Access access;
+        access.at = seen.at;
+        access.write = seen.write;
+        access.block = seen.block;
+        access.fate = fate;
+        if (seen.threaded)
+            access.lock = lock_text(seen.held);
+        access.place = place_of(*seen.at);
+        access.function = seen.at->getFunction()->getName().str();
+        variable.accesses.push_back(access);
+        switch (fate) {
+        case Fate::Logged:
+            NumLogged++;
+            break;
+        case Fate::Elided:
+            NumElided++;
+            break;
+        case Fate::Init:
+        case Fate::ReadOnly:
+            NumInit++;
+            break;
+        case Fate::Private:
+            NumPrivate++;
+            break;
+        default:
+            NumAssumed++;
+        }
+        return variable.accesses.back();
+    }
+
+    void classify_global(Variable &variable, Found &found, int lock, bool any, bool written,
+                         bool stored, bool is_volatile, const BitVector &roots,
+                         const BitVector &writers, const Seen *bare)
+    {
+        Fate fate = Fate::Logged;
+        if (!stored && !variable.external) {
+            variable.class_ = "read-only";
+            fate = Fate::ReadOnly;
+        } else if (!any || (!written && !variable.external)) {
+            variable.class_ = "init";
+            fate = Fate::Init;
+        } else if (!shared(roots) && !variable.external) {
+            variable.class_ = "private";
+            fate = Fate::Private;
+        } else if (lock >= 0 && !is_volatile && !variable.external) {
+            variable.class_ = "covered";
+            variable.lock = flow.lock_names[lock];
+            fate = Fate::Elided;
+        } else {
+            variable.class_ = "racy";
+            variable.why = is_volatile ? "it is volatile"
+                           : lock >= 0 ? "other units of the program may touch it without " +
+                                             flow.lock_names[lock]
+                           : bare ? "no lock is held at " + where(*bare)
+                                  : "its accesses share no lock";
+        }
+        bool own = !variable.external && writers.count() == 1 && !shared(writers);
+        for (auto &[number, seen] : found.seen) {
+            if (fate != Fate::Logged) {
+                Access &access =
+                    add(variable, seen, seen.threaded || fate != Fate::Elided ? fate : Fate::Init);
+                if (access.fate == Fate::Elided)
+                    access.lock = variable.lock;
+                continue;
+            }
+            if (!seen.threaded)
+                add(variable, seen, Fate::Init);
+            else if (own && !seen.write && seen.roots == writers && !seen.at->isVolatile())
+                add(variable, seen, Fate::Private); // reads what it wrote itself
+            else if (seen.block)
+                add_block(variable, seen, roots);
+            else
+                add(variable, seen, Fate::Logged);
+        }
+    }
+
+    // No hook logs a block. Under a lock it is assumed covered; without one it stands in the way,
+    // if threads of this unit are known to meet there.
+    void add_block(Variable &variable, const Seen &seen, const BitVector &roots)
+    {
+        BitVector inside = roots;
+        inside.reset(flow.roots.size() - 1);
+        if (seen.held.any()) {
+            add(variable, seen, Fate::AssumedCovered);
+            return;
+        }
+        add(variable, seen, Fate::AssumedPrivate);
+        if (seen.certain && shared(inside))
+            unit.unhandled.push_back({"block",
+                                      (seen.write ? "write of " : "read of ") + variable.name +
+                                          " as a whole, without a lock that all its accesses share",
+                                      place_of(*seen.at),
+                                      "guard it with a mutex, or access its fields one by one",
+                                      seen.at});
+    }
+
+    void classify_heap(Variable &variable, Found &found, int lock, bool any, bool written)
+    {
+        bool locked = false, bare = false;
+        for (auto &[number, seen] : found.seen) {
+            locked |= seen.threaded && seen.held.any();
+            bare |= seen.threaded && seen.held.none();
+        }
+        if (!any || !written) {
+            variable.class_ = "assumed-init";
+        } else if (lock >= 0) {
+            variable.class_ = "assumed-covered";
+            variable.lock = flow.lock_names[lock];
+        } else {
+            variable.class_ = locked ? "assumed-mixed" : "assumed-private";
+            if (locked)
+                variable.why =
+                    bare ? "touched both with and without a lock" : "touched under different locks";
+        }
+        for (auto &[number, seen] : found.seen)
+            add(variable, seen,
+                !seen.threaded || variable.class_ == "assumed-init" ? Fate::Init
+                : seen.held.any()                                   ? Fate::AssumedCovered
+                                                                    : Fate::AssumedPrivate);
+    }
+
+    static std::string where(const Seen &seen)
+    {
+        Place place = place_of(*seen.at);
+        return place.file + ":" + std::to_string(place.line);
+    }
+
+    Unit &unit;
+    Prepared prepared;
+    Resolver resolver;
+    Namer namer;
+    Flow flow;
+    std::map<std::string, Found> variables;
+};
+
+} // namespace
+
+void unit_analyse(Unit &unit)
+{
+    Analyser(unit).run();
+}
+
+} // namespace palisade

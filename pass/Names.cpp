@@ -1,0 +1,280 @@
+#include "Names.h"
+
+#include "llvm/BinaryFormat/Dwarf.h"
+#include "llvm/IR/DebugInfo.h"
+#include "llvm/IR/Instructions.h"
+#include "llvm/IR/Operator.h"
+
+using namespace llvm;
+
+namespace palisade
+{
+
+static constexpr size_t LOCATIONS_MAX = 8; // of one pointer; beyond, it leads anywhere
+
+static bool is_thread_create(const CallBase &call)
+{
+    const Function *callee = call.getCalledFunction();
+    return callee && callee->getName() == "pthread_create" && call.arg_size() == 4;
+}
+
+Resolver::Resolver(Module &module) : layout(module.getDataLayout())
+{
+    Function *create = module.getFunction("pthread_create");
+    if (!create)
+        return;
+    for (User *user : create->users())
+        if (auto *call = dyn_cast<CallBase>(user))
+            if (is_thread_create(*call))
+                handed_over.insert(call->getArgOperand(3)->stripInBoundsOffsets());
+}
+
+void Resolver::add(Locations &out, const Location &location)
+{
+    if (is_contained(out, location))
+        return;
+    out.push_back(out.size() < LOCATIONS_MAX ? location : Location{});
+}
+
+Locations Resolver::resolve(Value *pointer)
+{
+    auto found = known.find(pointer);
+    if (found != known.end())
+        return found->second;
+    visited.clear();
+    Locations out;
+    walk(pointer, out);
+    known[pointer] = out;
+    return out;
+}
+
+// The struct that `gep` steps into, for pointers of which nothing else is known.
+static StructType *stepped_into(const GEPOperator &gep)
+{
+    Type *type = gep.getSourceElementType();
+    while (auto *array = dyn_cast<ArrayType>(type))
+        type = array->getElementType();
+    auto *structure = dyn_cast<StructType>(type);
+    if (!structure || !structure->hasName() || structure->getName().contains(".anon"))
+        return nullptr; // nobody knows a nameless struct by its number
+    return structure;
+}
+
+void Resolver::walk(Value *value, Locations &out)
+{
+    value = value->stripPointerCasts();
+    if (isa<ConstantPointerNull>(value) || isa<UndefValue>(value))
+        return;
+    if (auto *global = dyn_cast<GlobalVariable>(value)) {
+        add(out, {Location::Global, global, nullptr, 0});
+        return;
+    }
+    if (auto *alias = dyn_cast<GlobalAlias>(value)) {
+        walk(alias->getAliasee(), out);
+        return;
+    }
+    if (isa<Constant>(value) && !isa<ConstantExpr>(value)) {
+        add(out, Location{});
+        return;
+    }
+    // A loop's pointer leads where it started: its steps stay within an array.
+    if (!visited.insert(value).second)
+        return;
+    if (auto *gep = dyn_cast<GEPOperator>(value)) {
+        APInt constant(layout.getIndexTypeSizeInBits(gep->getType()), 0);
+        MapVector<Value *, APInt> variable;
+        bool sized = gep->collectOffset(layout, constant.getBitWidth(), variable, constant);
+        Locations bases;
+        walk(gep->getPointerOperand(), bases);
+        for (Location base : bases) {
+            if (!sized)
+                base = Location{};
+            else if (base.root == Location::Unknown)
+                base = stepped_into(*gep) ? Location{Location::Heap, nullptr, stepped_into(*gep),
+                                                     constant.getSExtValue()}
+                                          : Location{};
+            else
+                base.offset += constant.getSExtValue();
+            add(out, base);
+        }
+    } else if (auto *alloca_ = dyn_cast<AllocaInst>(value)) {
+        auto *type = dyn_cast<StructType>(alloca_->getAllocatedType());
+        if (type && type->hasName() && handed_over.contains(alloca_))
+            add(out, {Location::Heap, nullptr, type, 0});
+        else
+            add(out, {Location::Local, nullptr, nullptr, 0});
+    } else if (auto *phi = dyn_cast<PHINode>(value)) {
+        for (Value *incoming : phi->incoming_values())
+            walk(incoming, out);
+    } else if (auto *select = dyn_cast<SelectInst>(value)) {
+        walk(select->getTrueValue(), out);
+        walk(select->getFalseValue(), out);
+    } else if (auto *argument = dyn_cast<Argument>(value)) {
+        walk_argument(*argument, out);
+    } else if (auto *call = dyn_cast<CallBase>(value)) {
+        walk_result(*call, out);
+    } else {
+        add(out, Location{});
+    }
+}
+
+void Resolver::walk_argument(Argument &argument, Locations &out)
+{
+    Function &function = *argument.getParent();
+    if (!function.hasLocalLinkage()) {
+        add(out, Location{});
+        return;
+    }
+    for (Use &use : function.uses()) {
+        auto *call = dyn_cast<CallBase>(use.getUser());
+        if (call && call->isCallee(&use) && argument.getArgNo() < call->arg_size())
+            walk(call->getArgOperand(argument.getArgNo()), out);
+        else if (call && is_thread_create(*call) && call->getArgOperandNo(&use) == 2)
+            walk(call->getArgOperand(3), out);
+        else
+            add(out, Location{});
+    }
+}
+
+void Resolver::walk_result(CallBase &call, Locations &out)
+{
+    Function *callee = call.getCalledFunction();
+    if (!callee || callee->isDeclaration() || !callee->hasLocalLinkage()) {
+        add(out, Location{});
+        return;
+    }
+    for (BasicBlock &block : *callee)
+        if (auto *exit = dyn_cast<ReturnInst>(block.getTerminator()))
+            walk(exit->getReturnValue(), out);
+}
+
+// ---- names ----
+
+Namer::Namer(Module &module) : layout(module.getDataLayout())
+{
+    DebugInfoFinder finder;
+    finder.processModule(module);
+    for (const DIType *type : finder.types()) {
+        if (type->getName().empty())
+            continue;
+        if (auto *composite = dyn_cast<DICompositeType>(type)) {
+            if (!composite->isForwardDecl())
+                types[composite->getName()] = composite;
+        } else if (auto *derived = dyn_cast<DIDerivedType>(type)) {
+            if (derived->getTag() == dwarf::DW_TAG_typedef && !types.count(derived->getName()))
+                if (auto *base = dyn_cast_or_null<DICompositeType>(derived->getBaseType()))
+                    if (base->getName().empty())
+                        types[derived->getName()] = base;
+        }
+    }
+}
+
+// Lock types are whole: nobody names their insides.
+static bool is_opaque(StringRef name)
+{
+    return name.starts_with("pthread_") || name == "sem_t" || name == "mtx_t" || name == "cnd_t";
+}
+
+std::string Namer::path(const DIType *type, uint64_t offset, uint64_t bytes)
+{
+    while (auto *derived = dyn_cast_or_null<DIDerivedType>(type)) {
+        unsigned tag = derived->getTag();
+        if (tag == dwarf::DW_TAG_typedef && is_opaque(derived->getName()))
+            return "";
+        if (tag != dwarf::DW_TAG_typedef && tag != dwarf::DW_TAG_const_type &&
+            tag != dwarf::DW_TAG_volatile_type && tag != dwarf::DW_TAG_atomic_type &&
+            tag != dwarf::DW_TAG_restrict_type && tag != dwarf::DW_TAG_member)
+            return "";
+        type = derived->getBaseType();
+    }
+    auto *composite = dyn_cast_or_null<DICompositeType>(type);
+    if (!composite)
+        return "";
+    if (composite->getTag() == dwarf::DW_TAG_array_type) {
+        uint64_t whole = composite->getSizeInBits() / 8;
+        const DIType *element = composite->getBaseType();
+        uint64_t size = 0;
+        for (const DIType *t = element; t && size == 0;) {
+            size = t->getSizeInBits() / 8;
+            auto *derived = dyn_cast<DIDerivedType>(t);
+            t = derived ? derived->getBaseType() : nullptr;
+        }
+        if (size == 0 || (bytes != 0 && bytes >= whole && bytes > size))
+            return "";
+        return "[]" + path(element, offset % size, bytes);
+    }
+    if (bytes != 0 && offset == 0 && bytes >= composite->getSizeInBits() / 8)
+        return ""; // the whole object
+    for (const DINode *node : composite->getElements()) {
+        auto *member = dyn_cast<DIDerivedType>(node);
+        if (!member || member->getTag() != dwarf::DW_TAG_member || member->isStaticMember())
+            continue;
+        uint64_t from = member->getOffsetInBits() / 8;
+        uint64_t size = (member->getSizeInBits() + 7) / 8;
+        if (member->isBitField()) { // the storage unit is shared: name its first field
+            from = member->getStorageOffsetInBits()
+                       ? cast<ConstantInt>(member->getStorageOffsetInBits())->getZExtValue() / 8
+                       : from;
+            size = size > bytes ? size : bytes;
+        }
+        if (offset < from || offset >= from + size)
+            continue;
+        std::string name = member->getName().str();
+        return (name.empty() ? "" : "." + name) + path(member->getBaseType(), offset - from, bytes);
+    }
+    return "";
+}
+
+std::string Namer::path(Type *type, uint64_t offset, uint64_t bytes)
+{
+    if (bytes == 0 || bytes > 8) // a lock or a block: a union of libc, or the whole
+        if (auto *structure = dyn_cast<StructType>(type))
+            if (structure->hasName() &&
+                (structure->getName().starts_with("union.pthread") ||
+                 (bytes != 0 && offset == 0 && bytes >= layout.getTypeStoreSize(type))))
+                return "";
+    if (auto *structure = dyn_cast<StructType>(type)) {
+        const StructLayout *fields = layout.getStructLayout(structure);
+        if (structure->getNumElements() == 0 || offset >= fields->getSizeInBytes())
+            return "";
+        unsigned index = fields->getElementContainingOffset(offset);
+        return "." + std::to_string(index) +
+               path(structure->getElementType(index), offset - fields->getElementOffset(index),
+                    bytes);
+    }
+    if (auto *array = dyn_cast<ArrayType>(type)) {
+        uint64_t size = layout.getTypeAllocSize(array->getElementType());
+        if (size == 0 || (bytes > size && bytes >= layout.getTypeStoreSize(type)))
+            return "";
+        return "[]" + path(array->getElementType(), offset % size, bytes);
+    }
+    return "";
+}
+
+std::string Namer::name(const Location &location, uint64_t bytes)
+{
+    uint64_t offset = location.offset < 0 ? 0 : static_cast<uint64_t>(location.offset);
+    if (location.root == Location::Global) {
+        SmallVector<DIGlobalVariableExpression *, 1> described;
+        location.global->getDebugInfo(described);
+        std::string name = location.global->getName().str();
+        if (!described.empty() && described[0]->getVariable()->getType())
+            return name + path(described[0]->getVariable()->getType(), offset, bytes);
+        return name + path(location.global->getValueType(), offset, bytes);
+    }
+    if (location.root == Location::Heap) {
+        StringRef name = location.type->getName();
+        name.consume_front("struct.") || name.consume_front("union.");
+        uint64_t size = layout.getTypeAllocSize(location.type);
+        if (size != 0)
+            offset %= size;
+        std::string shown = "(struct " + name.str() + ")";
+        auto found = types.find(name);
+        if (found != types.end())
+            return shown + path(found->second, offset, bytes);
+        return shown + path(location.type, offset, bytes);
+    }
+    return "(through a pointer)";
+}
+
+} // namespace palisade

@@ -1,0 +1,70 @@
+// Where a pointer leads, and what a person calls that place.
+#ifndef PALISADE_PASS_NAMES_H
+#define PALISADE_PASS_NAMES_H
+
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/IR/DebugInfoMetadata.h"
+#include "llvm/IR/DerivedTypes.h"
+#include "llvm/IR/GlobalVariable.h"
+#include "llvm/IR/Module.h"
+
+#include <string>
+
+namespace palisade
+{
+
+struct Location {
+    enum Root { Global, Heap, Local, Unknown } root = Unknown;
+    const llvm::GlobalVariable *global = nullptr; // Global
+    llvm::StructType *type = nullptr;             // Heap: objects are told apart by type only
+    int64_t offset = 0;                           // variable array indexes count as 0
+
+    bool operator==(const Location &other) const
+    {
+        return root == other.root && global == other.global && type == other.type &&
+               offset == other.offset;
+    }
+};
+using Locations = llvm::SmallVector<Location, 2>;
+
+// Follows pointers through arithmetic, phis, arguments and results of functions whose calls are
+// all known. `starts` are the pthread_create calls, whose argument becomes the thread's.
+class Resolver
+{
+  public:
+    explicit Resolver(llvm::Module &module);
+    Locations resolve(llvm::Value *pointer);
+
+  private:
+    void walk(llvm::Value *value, Locations &out);
+    void walk_argument(llvm::Argument &argument, Locations &out);
+    void walk_result(llvm::CallBase &call, Locations &out);
+    void add(Locations &out, const Location &location);
+
+    const llvm::DataLayout &layout;
+    llvm::SmallPtrSet<llvm::Value *, 16> visited;
+    llvm::DenseMap<llvm::Value *, Locations> known;
+    llvm::SmallPtrSet<const llvm::Value *, 8> handed_over; // allocas given to a thread
+};
+
+// "table.buckets[].first", "(struct mapping).expires"; field numbers without debug information.
+class Namer
+{
+  public:
+    explicit Namer(llvm::Module &module);
+    // `bytes`: size of the access; 0: as deep as a lock lies.
+    std::string name(const Location &location, uint64_t bytes);
+
+  private:
+    std::string path(const llvm::DIType *type, uint64_t offset, uint64_t bytes);
+    std::string path(llvm::Type *type, uint64_t offset, uint64_t bytes);
+
+    const llvm::DataLayout &layout;
+    llvm::StringMap<const llvm::DIType *> types; // by name, structs and typedefs of structs
+};
+
+} // namespace palisade
+#endif

@@ -1,0 +1,85 @@
+// The plugin: where the pass enters Clang's pipeline.
+//
+// The pass runs at PipelineStart: only there are static-inline functions still calls. It is
+// required, so that it also runs at -O0 and on optnone code.
+#include "Unit.h"
+
+#include "llvm/IR/Module.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Passes/PassPlugin.h"
+#include "llvm/TargetParser/Triple.h"
+
+#include <cstdio>
+
+using namespace llvm;
+
+namespace palisade
+{
+
+void unit_analyse(Unit &unit); // Analysis.cpp
+
+namespace
+{
+
+constexpr const char *DONE = "palisade.done"; // a unit compiled from IR has met the pass before
+
+struct PalisadePass : PassInfoMixin<PalisadePass> {
+    static bool isRequired() { return true; }
+
+    PreservedAnalyses run(Module &module, ModuleAnalysisManager &)
+    {
+        // Other targets (eBPF programs built by the same makefile) are not part of the NF.
+        Triple triple(module.getTargetTriple());
+        if (triple.getArch() != Triple::x86_64 || !triple.isOSLinux())
+            return PreservedAnalyses::all();
+        if (module.getNamedMetadata(DONE))
+            return PreservedAnalyses::all();
+        module.getOrInsertNamedMetadata(DONE);
+
+        Unit unit(module);
+        unit.options = options_read();
+        std::string error;
+        if (!user_model_read(unit, error)) {
+            module.getContext().emitError("palisade: " + error);
+            return PreservedAnalyses::all();
+        }
+        unit_scan(unit);
+        unit_analyse(unit);
+        unit_emit_remarks(unit);
+        unit_retarget_accesses(unit);
+        unit_retarget_calls(unit);
+        unit_wrap_main(unit);
+        unit_emit_note(unit);
+        return PreservedAnalyses::none();
+    }
+};
+
+} // namespace
+} // namespace palisade
+
+extern "C" LLVM_ATTRIBUTE_WEAK __attribute__((visibility("default"))) PassPluginLibraryInfo
+llvmGetPassPluginInfo()
+{
+    if (!palisade::loaded_by_own_version()) {
+        fprintf(stderr,
+                "palisade: this plugin was built for LLVM %d and another version loads it: use "
+                "clang-%d, or build Palisade with the LLVM of this compiler\n",
+                LLVM_VERSION_MAJOR, LLVM_VERSION_MAJOR);
+        return {0, "palisade", "", nullptr}; // no LLVM accepts API version 0
+    }
+    palisade::options_register();
+    return {LLVM_PLUGIN_API_VERSION, "palisade", LLVM_VERSION_STRING, [](PassBuilder &builder) {
+                builder.registerPipelineStartEPCallback(
+                    [](ModulePassManager &manager, OptimizationLevel) {
+                        manager.addPass(palisade::PalisadePass());
+                    });
+                builder.registerPipelineParsingCallback([](StringRef name,
+                                                           ModulePassManager &manager,
+                                                           ArrayRef<PassBuilder::PipelineElement>) {
+                    if (name != "palisade")
+                        return false;
+                    manager.addPass(palisade::PalisadePass());
+                    return true;
+                });
+            }};
+}

@@ -1,0 +1,131 @@
+// The clone that is analysed: without optnone and noinline, small functions inlined, locals in
+// registers. It is thrown away; what it teaches about an instruction is carried to the original by
+// the number in its metadata, which inlining copies along.
+#include "Prepare.h"
+
+#include "llvm/ADT/PostOrderIterator.h"
+#include "llvm/IR/Dominators.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/Instructions.h"
+#include "llvm/IR/IntrinsicInst.h"
+#include "llvm/Transforms/Utils/Cloning.h"
+#include "llvm/Transforms/Utils/PromoteMemToReg.h"
+#include "llvm/Transforms/Utils/ValueMapper.h"
+
+using namespace llvm;
+
+namespace palisade
+{
+
+static constexpr unsigned INLINE_MAX = 120;   // instructions of a function that is inlined
+static constexpr unsigned CALLER_MAX = 20000; // beyond which a function takes no more in
+static constexpr const char *NUMBER = "palisade.number";
+
+static unsigned size_of(const Function &function)
+{
+    unsigned count = 0;
+    for (const Instruction &instruction : instructions(function))
+        count += !isa<DbgInfoIntrinsic>(instruction);
+    return count;
+}
+
+static void promote_locals(Function &function)
+{
+    DominatorTree tree(function);
+    for (;;) {
+        SmallVector<AllocaInst *, 16> locals;
+        for (Instruction &instruction : function.getEntryBlock())
+            if (auto *local = dyn_cast<AllocaInst>(&instruction))
+                if (isAllocaPromotable(local))
+                    locals.push_back(local);
+        if (locals.empty())
+            return;
+        PromoteMemToReg(locals, tree);
+    }
+}
+
+class Inliner
+{
+  public:
+    void visit(Function &function)
+    {
+        if (function.isDeclaration() || !begun.insert(&function).second)
+            return;
+        unsigned size = size_of(function);
+        SmallVector<CallBase *, 16> calls;
+        for (Instruction &instruction : instructions(function))
+            if (auto *call = dyn_cast<CallBase>(&instruction))
+                calls.push_back(call);
+        for (CallBase *call : calls) {
+            Function *callee = call->getCalledFunction();
+            if (!callee || callee->isDeclaration())
+                continue;
+            visit(*callee);
+            // Functions still being visited are recursive.
+            if (!done.contains(callee) || callee->isVarArg() || callee->isInterposable() ||
+                callee->getFunctionType() != call->getFunctionType())
+                continue;
+            unsigned more = size_of(*callee);
+            if (more > INLINE_MAX || size + more > CALLER_MAX)
+                continue;
+            InlineFunctionInfo info;
+            if (InlineFunction(*call, info).isSuccess())
+                size += more;
+        }
+        promote_locals(function); // pointers to inlined locals are gone now
+        done.insert(&function);
+    }
+
+  private:
+    SmallPtrSet<Function *, 32> begun, done;
+};
+
+Prepared::Prepared(Module &module)
+{
+    ValueToValueMapTy map;
+    clone = CloneModule(module, map);
+    LLVMContext &context = module.getContext();
+    unsigned kind = context.getMDKindID(NUMBER);
+    for (Function &function : module)
+        for (Instruction &instruction : instructions(function)) {
+            auto *copy = dyn_cast_or_null<Instruction>(map.lookup(&instruction));
+            if (!copy)
+                continue;
+            copy->setMetadata(
+                kind, MDNode::get(context, ConstantAsMetadata::get(ConstantInt::get(
+                                               Type::getInt32Ty(context), originals.size()))));
+            originals.push_back(&instruction);
+        }
+    for (Function &function : *clone) {
+        for (Attribute::AttrKind attribute :
+             {Attribute::OptimizeNone, Attribute::NoInline, Attribute::AlwaysInline})
+            function.removeFnAttr(attribute);
+        if (!function.isDeclaration())
+            promote_locals(function);
+    }
+    Inliner inliner;
+    for (Function &function : *clone)
+        inliner.visit(function);
+    for (bool again = true; again;) {
+        again = false;
+        for (Function &function : make_early_inc_range(*clone)) {
+            function.removeDeadConstantUsers();
+            if (!function.isDeclaration() && function.use_empty() &&
+                (function.hasLocalLinkage() || function.hasAvailableExternallyLinkage())) {
+                function.eraseFromParent();
+                again = true;
+            }
+        }
+    }
+}
+
+Instruction *Prepared::original(const Instruction &copy, unsigned *number) const
+{
+    const MDNode *node = copy.getMetadata(NUMBER);
+    if (!node)
+        return nullptr;
+    *number = mdconst::extract<ConstantInt>(node->getOperand(0))->getZExtValue();
+    return originals[*number];
+}
+
+} // namespace palisade

@@ -1,0 +1,23 @@
+// A clone of the module made for analysis, and the way back to the original's instructions.
+#ifndef PALISADE_PASS_PREPARE_H
+#define PALISADE_PASS_PREPARE_H
+
+#include "llvm/IR/Module.h"
+
+#include <memory>
+#include <vector>
+
+namespace palisade
+{
+
+struct Prepared {
+    explicit Prepared(llvm::Module &module);
+    std::unique_ptr<llvm::Module> clone;
+    std::vector<llvm::Instruction *> originals; // by number
+
+    // The original that `copy` came from and its number; null for what the clone's making added.
+    llvm::Instruction *original(const llvm::Instruction &copy, unsigned *number) const;
+};
+
+} // namespace palisade
+#endif

@@ -1,0 +1,513 @@
+/*
+ * See message.h; byte layout in docs/protocol.md, "Messages". One writer and one reader with a
+ * sticky error, so that each body reads like its layout.
+ */
+#include "core/message.h"
+
+#include <errno.h>
+
+#include "core/assert.h"
+#include "core/wire_bytes.h"
+
+/* ---- writer ---- */
+
+struct writer {
+    uint8_t *at, *end;
+    int error; /* sticky */
+};
+
+static uint8_t *w_space(struct writer *writer, size_t bytes)
+{
+    if (writer->error || (size_t)(writer->end - writer->at) < bytes) {
+        writer->error = writer->error ? writer->error : -ENOSPC;
+        return NULL;
+    }
+    uint8_t *space = writer->at;
+    writer->at += bytes;
+    return space;
+}
+
+static void w8(struct writer *writer, uint8_t value)
+{
+    uint8_t *space = w_space(writer, 1);
+    if (space)
+        *space = value;
+}
+
+static void w16(struct writer *writer, uint16_t value)
+{
+    uint8_t *space = w_space(writer, 2);
+    if (space)
+        put_le16(space, value);
+}
+
+static void w32(struct writer *writer, uint32_t value)
+{
+    uint8_t *space = w_space(writer, 4);
+    if (space)
+        put_le32(space, value);
+}
+
+static void w64(struct writer *writer, uint64_t value)
+{
+    uint8_t *space = w_space(writer, 8);
+    if (space)
+        put_le64(space, value);
+}
+
+static void w_bytes(struct writer *writer, const void *bytes, size_t length)
+{
+    uint8_t *space = w_space(writer, length);
+    if (space && length)
+        memcpy(space, bytes, length);
+}
+
+static void w_text(struct writer *writer, const char *text, size_t room)
+{
+    size_t length = strnlen(text, room - 1);
+    w16(writer, (uint16_t)length);
+    w_bytes(writer, text, length);
+}
+
+static void w_array(struct writer *writer, const uint64_t *values, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        w64(writer, values[i]);
+}
+
+static void w_positions(struct writer *writer, const struct positions *positions)
+{
+    if (positions->threads > THREADS_MAX) {
+        writer->error = -EINVAL;
+        return;
+    }
+    w32(writer, positions->threads);
+    w_array(writer, positions->at, positions->threads);
+}
+
+static void w_mark(struct writer *writer, const struct snapshot_mark *mark)
+{
+    w64(writer, mark->number);
+    w_positions(writer, &mark->positions);
+    w32(writer, mark->threads);
+    if (mark->threads > THREADS_MAX) {
+        writer->error = -EINVAL;
+        return;
+    }
+    w_array(writer, mark->outputs, mark->threads);
+    w_array(writer, mark->effects, mark->threads);
+    w64(writer, mark->inputs_from);
+}
+
+/* ---- reader ---- */
+
+struct reader {
+    const uint8_t *at, *end;
+    bool bad; /* sticky */
+};
+
+static const uint8_t *r_space(struct reader *reader, size_t bytes)
+{
+    if (reader->bad || (size_t)(reader->end - reader->at) < bytes) {
+        reader->bad = true;
+        return NULL;
+    }
+    const uint8_t *space = reader->at;
+    reader->at += bytes;
+    return space;
+}
+
+static uint8_t r8(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 1);
+    return space ? *space : 0;
+}
+
+static uint16_t r16(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 2);
+    return space ? get_le16(space) : 0;
+}
+
+static uint32_t r32(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 4);
+    return space ? get_le32(space) : 0;
+}
+
+static uint64_t r64(struct reader *reader)
+{
+    const uint8_t *space = r_space(reader, 8);
+    return space ? get_le64(space) : 0;
+}
+
+/* A count that must not exceed `most`. */
+static uint32_t r_count(struct reader *reader, uint32_t most)
+{
+    uint32_t count = r32(reader);
+    if (count > most) {
+        reader->bad = true;
+        return 0;
+    }
+    return count;
+}
+
+static void r_copy(struct reader *reader, void *out, size_t length)
+{
+    const uint8_t *space = r_space(reader, length);
+    if (space)
+        memcpy(out, space, length);
+}
+
+static void r_text(struct reader *reader, char *out, size_t room)
+{
+    uint16_t length = r16(reader);
+    const uint8_t *space = length < room ? r_space(reader, length) : NULL;
+    if (space == NULL) {
+        reader->bad = true;
+        return;
+    }
+    memcpy(out, space, length);
+    out[length] = '\0';
+}
+
+static void r_array(struct reader *reader, uint64_t *out, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = r64(reader);
+}
+
+static void r_positions(struct reader *reader, struct positions *out)
+{
+    out->threads = r_count(reader, THREADS_MAX);
+    r_array(reader, out->at, out->threads);
+}
+
+static void r_mark(struct reader *reader, struct snapshot_mark *out)
+{
+    out->number = r64(reader);
+    r_positions(reader, &out->positions);
+    out->threads = r_count(reader, THREADS_MAX);
+    r_array(reader, out->outputs, out->threads);
+    r_array(reader, out->effects, out->threads);
+    out->inputs_from = r64(reader);
+}
+
+/* ---- bodies, each pair side by side ---- */
+
+static void w_hello(struct writer *writer, const struct message_hello *hello)
+{
+    w8(writer, hello->role);
+    w_bytes(writer, hello->mac, 6);
+    w64(writer, hello->claimant);
+    w_text(writer, hello->identity, sizeof hello->identity);
+}
+
+static void r_hello(struct reader *reader, struct message_hello *hello)
+{
+    hello->role = r8(reader);
+    r_copy(reader, hello->mac, 6);
+    hello->claimant = r64(reader);
+    r_text(reader, hello->identity, sizeof hello->identity);
+    if (hello->role != ROLE_MASTER && hello->role != ROLE_BACKUP)
+        reader->bad = true;
+}
+
+static void w_welcome(struct writer *writer, const struct message_welcome *welcome)
+{
+    w32(writer, welcome->epoch);
+    w32(writer, welcome->session);
+    w64(writer, welcome->incarnation);
+    w_bytes(writer, welcome->mac, 6);
+    w32(writer, welcome->port_count);
+    if (welcome->port_count > PORTS_MAX) {
+        writer->error = -EINVAL;
+        return;
+    }
+    for (uint16_t i = 0; i < welcome->port_count; i++) {
+        w_bytes(writer, welcome->ports[i].name, PORT_NAME_BYTES);
+        w_bytes(writer, welcome->ports[i].mac, 6);
+        w16(writer, welcome->ports[i].mtu);
+    }
+}
+
+static void r_welcome(struct reader *reader, struct message_welcome *welcome)
+{
+    welcome->epoch = r32(reader);
+    welcome->session = r32(reader);
+    welcome->incarnation = r64(reader);
+    r_copy(reader, welcome->mac, 6);
+    welcome->port_count = (uint16_t)r_count(reader, PORTS_MAX);
+    for (uint16_t i = 0; i < welcome->port_count; i++) {
+        r_copy(reader, welcome->ports[i].name, PORT_NAME_BYTES);
+        welcome->ports[i].name[PORT_NAME_BYTES - 1] = '\0';
+        r_copy(reader, welcome->ports[i].mac, 6);
+        welcome->ports[i].mtu = r16(reader);
+    }
+}
+
+static void w_image_begin(struct writer *writer, const struct message_image_begin *begin)
+{
+    w_mark(writer, &begin->mark);
+    w8(writer, begin->whole);
+    w32(writer, begin->description_bytes);
+    w_bytes(writer, begin->description, begin->description_bytes);
+}
+
+static void r_image_begin(struct reader *reader, struct message_image_begin *begin)
+{
+    r_mark(reader, &begin->mark);
+    begin->whole = r8(reader) != 0;
+    begin->description_bytes = r_count(reader, MESSAGE_MAX_BYTES);
+    begin->description = r_space(reader, begin->description_bytes);
+}
+
+static void w_image_pages(struct writer *writer, const struct message_image_pages *pages)
+{
+    if (pages->count < 1 || pages->count > IMAGE_PAGES_MAX)
+        writer->error = -EINVAL;
+    w64(writer, pages->address);
+    w32(writer, pages->count);
+    w_bytes(writer, pages->bytes, (size_t)pages->count * IMAGE_PAGE_BYTES);
+}
+
+static void r_image_pages(struct reader *reader, struct message_image_pages *pages)
+{
+    pages->address = r64(reader);
+    pages->count = r_count(reader, IMAGE_PAGES_MAX);
+    pages->bytes = r_space(reader, (size_t)pages->count * IMAGE_PAGE_BYTES);
+    if (pages->count == 0)
+        reader->bad = true;
+}
+
+#define STORED_SEGMENTS_MAX (sizeof((struct message_stored_log *)0)->segments /                    \
+                             sizeof(struct log_segment))
+
+static void w_stored_log(struct writer *writer, const struct message_stored_log *log)
+{
+    uint32_t segments = log->offset == 0 ? log->segment_count : 0;
+    if (segments > STORED_SEGMENTS_MAX)
+        writer->error = -EINVAL;
+    w32(writer, log->thread);
+    w64(writer, log->total);
+    w64(writer, log->offset);
+    w32(writer, segments);
+    for (uint32_t i = 0; i < segments && !writer->error; i++) {
+        w64(writer, log->segments[i].offset);
+        w64(writer, log->segments[i].start);
+    }
+    w32(writer, log->length);
+    w_bytes(writer, log->bytes, log->length);
+}
+
+static void r_stored_log(struct reader *reader, struct message_stored_log *log)
+{
+    log->thread = r32(reader);
+    log->total = r64(reader);
+    log->offset = r64(reader);
+    log->segment_count = r_count(reader, STORED_SEGMENTS_MAX);
+    for (uint32_t i = 0; i < log->segment_count; i++) {
+        log->segments[i].offset = r64(reader);
+        log->segments[i].start = r64(reader);
+    }
+    log->length = r_count(reader, MESSAGE_MAX_BYTES);
+    log->bytes = r_space(reader, log->length);
+    if (log->thread >= THREADS_MAX)
+        reader->bad = true;
+}
+
+static void w_takeover(struct writer *writer, const struct takeover *takeover)
+{
+    w32(writer, takeover->epoch);
+    w_mark(writer, &takeover->base);
+    w_positions(writer, &takeover->end);
+    w_array(writer, takeover->held, THREADS_MAX);
+    w_array(writer, takeover->effects, THREADS_MAX);
+}
+
+static void r_takeover(struct reader *reader, struct takeover *takeover)
+{
+    takeover->epoch = r32(reader);
+    r_mark(reader, &takeover->base);
+    r_positions(reader, &takeover->end);
+    r_array(reader, takeover->held, THREADS_MAX);
+    r_array(reader, takeover->effects, THREADS_MAX);
+}
+
+static void w_cut(struct writer *writer, const struct message_cut *cut)
+{
+    w_positions(writer, &cut->cut);
+    w_array(writer, cut->outputs, cut->cut.threads);
+    w_array(writer, cut->effects, cut->cut.threads);
+}
+
+static void r_cut(struct reader *reader, struct message_cut *cut)
+{
+    r_positions(reader, &cut->cut);
+    r_array(reader, cut->outputs, cut->cut.threads);
+    r_array(reader, cut->effects, cut->cut.threads);
+}
+
+static void w_body(struct writer *writer, const struct message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_HELLO:
+        w_hello(writer, &message->hello);
+        break;
+    case MESSAGE_WELCOME:
+        w_welcome(writer, &message->welcome);
+        break;
+    case MESSAGE_REFUSE:
+        w8(writer, message->refuse.status);
+        w_text(writer, message->refuse.text, sizeof message->refuse.text);
+        break;
+    case MESSAGE_REIGN:
+        w64(writer, message->reign.claimant);
+        w64(writer, message->reign.first);
+        break;
+    case MESSAGE_IMAGE_BEGIN:
+        w_image_begin(writer, &message->image_begin);
+        break;
+    case MESSAGE_IMAGE_PAGES:
+        w_image_pages(writer, &message->image_pages);
+        break;
+    case MESSAGE_STORED_LOG:
+        w_stored_log(writer, &message->stored_log);
+        break;
+    case MESSAGE_TAKEOVER:
+        w_takeover(writer, &message->takeover);
+        break;
+    case MESSAGE_CUT:
+        w_cut(writer, &message->cut);
+        break;
+    case MESSAGE_IMAGE_END:
+    case MESSAGE_COMMITTED:
+    case MESSAGE_TRUNCATE:
+    case MESSAGE_EFFECTS:
+        w64(writer, message->number.number);
+        w32(writer, message->number.thread);
+        break;
+    case MESSAGE_HEARTBEAT:
+    case MESSAGE_WANT_SNAPSHOT:
+    case MESSAGE_STORED_END:
+    case MESSAGE_GO:
+        break;
+    case MESSAGE_KINDS:
+        writer->error = -EINVAL;
+    }
+}
+
+static void r_body(struct reader *reader, struct message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_HELLO:
+        r_hello(reader, &message->hello);
+        break;
+    case MESSAGE_WELCOME:
+        r_welcome(reader, &message->welcome);
+        break;
+    case MESSAGE_REFUSE:
+        message->refuse.status = r8(reader);
+        r_text(reader, message->refuse.text, sizeof message->refuse.text);
+        break;
+    case MESSAGE_REIGN:
+        message->reign.claimant = r64(reader);
+        message->reign.first = r64(reader);
+        break;
+    case MESSAGE_IMAGE_BEGIN:
+        r_image_begin(reader, &message->image_begin);
+        break;
+    case MESSAGE_IMAGE_PAGES:
+        r_image_pages(reader, &message->image_pages);
+        break;
+    case MESSAGE_STORED_LOG:
+        r_stored_log(reader, &message->stored_log);
+        break;
+    case MESSAGE_TAKEOVER:
+        r_takeover(reader, &message->takeover);
+        break;
+    case MESSAGE_CUT:
+        r_cut(reader, &message->cut);
+        break;
+    case MESSAGE_IMAGE_END:
+    case MESSAGE_COMMITTED:
+    case MESSAGE_TRUNCATE:
+    case MESSAGE_EFFECTS:
+        message->number.number = r64(reader);
+        message->number.thread = r32(reader);
+        break;
+    case MESSAGE_HEARTBEAT:
+    case MESSAGE_WANT_SNAPSHOT:
+    case MESSAGE_STORED_END:
+    case MESSAGE_GO:
+        break;
+    case MESSAGE_KINDS:
+        reader->bad = true;
+    }
+}
+
+int64_t message_encode(const struct message *message, uint8_t *out, size_t room)
+{
+    if (room < MESSAGE_HEADER_BYTES)
+        return -ENOSPC;
+    struct writer writer = {.at = out + MESSAGE_HEADER_BYTES, .end = out + room};
+    w_body(&writer, message);
+    if (writer.error)
+        return writer.error;
+    size_t total = (size_t)(writer.at - out);
+    if (total - 4 > MESSAGE_MAX_BYTES)
+        return -EINVAL;
+    put_le32(out, (uint32_t)(total - 4));
+    out[4] = MESSAGE_VERSION;
+    out[5] = (uint8_t)message->kind;
+    put_le16(out + 6, 0);
+    put_le32(out + 8, message->epoch);
+    return (int64_t)total;
+}
+
+int64_t message_decode(const uint8_t *bytes, size_t length, struct message *out)
+{
+    if (length < 4)
+        return 0;
+    uint32_t body = get_le32(bytes);
+    if (body > MESSAGE_MAX_BYTES || body < MESSAGE_HEADER_BYTES - 4)
+        return -EBADMSG;
+    if (length > 4 && bytes[4] != MESSAGE_VERSION)
+        return -EPROTO;
+    if (length - 4 < body)
+        return 0;
+    if (bytes[5] == 0 || bytes[5] >= MESSAGE_KINDS)
+        return -EBADMSG;
+    memset(out, 0, sizeof *out);
+    out->kind = (enum message_kind)bytes[5];
+    out->epoch = get_le32(bytes + 8);
+    struct reader reader = {.at = bytes + MESSAGE_HEADER_BYTES, .end = bytes + 4 + body};
+    r_body(&reader, out);
+    if (reader.bad || reader.at != reader.end)
+        return -EBADMSG;
+    return 4 + (int64_t)body;
+}
+
+const char *message_kind_name(enum message_kind kind)
+{
+    static const char *const names[MESSAGE_KINDS] = {
+        [MESSAGE_HELLO] = "hello",
+        [MESSAGE_WELCOME] = "welcome",
+        [MESSAGE_REFUSE] = "refuse",
+        [MESSAGE_HEARTBEAT] = "heartbeat",
+        [MESSAGE_REIGN] = "reign",
+        [MESSAGE_TRUNCATE] = "truncate",
+        [MESSAGE_IMAGE_BEGIN] = "image_begin",
+        [MESSAGE_IMAGE_PAGES] = "image_pages",
+        [MESSAGE_IMAGE_END] = "image_end",
+        [MESSAGE_COMMITTED] = "committed",
+        [MESSAGE_WANT_SNAPSHOT] = "want_snapshot",
+        [MESSAGE_TAKEOVER] = "takeover",
+        [MESSAGE_STORED_LOG] = "stored_log",
+        [MESSAGE_STORED_END] = "stored_end",
+        [MESSAGE_CUT] = "cut",
+        [MESSAGE_GO] = "go",
+        [MESSAGE_EFFECTS] = "effects",
+    };
+    return kind < MESSAGE_KINDS && names[kind] ? names[kind] : "unknown";
+}

@@ -1,0 +1,117 @@
+/*
+ * The malloc family: the NF's blocks come from the heap in the image (heap/heap.h). What crosses
+ * threads inside the heap goes through one ordered lock, so addresses replay. Blocks that libc
+ * handed out itself (getline, ...) are given back to libc.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi_internal.h"
+#include "heap/heap.h"
+#include "hooks/lock.h"
+
+static void order_lock(void *context, uint32_t thread)
+{
+    (void)context;
+    ordered_lock(&IMAGE->threads[thread], &IMAGE->heap_lock);
+}
+
+static void order_unlock(void *context, uint32_t thread)
+{
+    (void)context;
+    (void)thread;
+    ordered_unlock(&IMAGE->heap_lock);
+}
+
+static const struct heap_order order = {.lock = order_lock, .unlock = order_unlock};
+
+static void *result(void *block)
+{
+    if (block == NULL)
+        errno = ENOMEM;
+    return block;
+}
+
+static bool foreign(const void *block)
+{
+    return process.heap == NULL || !heap_owns(process.heap, block);
+}
+
+HOOK void *__palisade_malloc(size_t size)
+{
+    if (nf_self == NULL)
+        return malloc(size);
+    return result(heap_alloc(process.heap, nf_self->core.index, size, &order));
+}
+
+HOOK void *__palisade_calloc(size_t count, size_t size)
+{
+    if (nf_self == NULL)
+        return calloc(count, size);
+    return result(heap_calloc(process.heap, nf_self->core.index, count, size, &order));
+}
+
+HOOK void __palisade_free(void *block)
+{
+    if (block == NULL)
+        return;
+    if (nf_self == NULL || foreign(block)) {
+        free(block);
+        return;
+    }
+    int saved = errno;
+    heap_free(process.heap, nf_self->core.index, block, &order);
+    errno = saved;
+}
+
+HOOK void *__palisade_realloc(void *block, size_t size)
+{
+    if (nf_self == NULL || (block && foreign(block)))
+        return realloc(block, size);
+    return result(heap_realloc(process.heap, nf_self->core.index, block, size, &order));
+}
+
+HOOK void *__palisade_reallocarray(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return result(NULL);
+    return __palisade_realloc(block, bytes);
+}
+
+HOOK void *__palisade_aligned_alloc(size_t alignment, size_t size)
+{
+    if (nf_self == NULL)
+        return aligned_alloc(alignment, size);
+    return result(heap_alloc_aligned(process.heap, nf_self->core.index, alignment, size, &order));
+}
+
+HOOK int __palisade_posix_memalign(void **out, size_t alignment, size_t size)
+{
+    if (nf_self == NULL)
+        return posix_memalign(out, alignment, size);
+    if (alignment < sizeof(void *) || (alignment & (alignment - 1)))
+        return EINVAL;
+    void *block = heap_alloc_aligned(process.heap, nf_self->core.index, alignment, size, &order);
+    if (block == NULL)
+        return ENOMEM;
+    *out = block;
+    return 0;
+}
+
+HOOK char *__palisade_strndup(const char *text, size_t limit)
+{
+    size_t length = strnlen(text, limit);
+    char *copy = __palisade_malloc(length + 1);
+    if (copy) {
+        memcpy(copy, text, length);
+        copy[length] = '\0';
+    }
+    return copy;
+}
+
+HOOK char *__palisade_strdup(const char *text)
+{
+    return __palisade_strndup(text, strlen(text));
+}

@@ -1,0 +1,315 @@
+/*
+ * Packet-in: recvfrom, recv, recvmsg, recvmmsg, poll on virtual sockets.
+ *
+ * Live, packets come from the socket's queue and the event names their ids; in replay the ids
+ * come from the log and the bytes from the memory of inputs (replay/inputs.h). An empty receive is
+ * the predicted outcome and adds no bytes. So that an idle polling NF logs almost nothing, "nothing
+ * there" is told at most once per tick.
+ *
+ * poll's outcome is a number: two bits a descriptor (readable, writable), 0 predicted.
+ */
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "abi_internal.h"
+#include "core/assert.h"
+#include "hooks/memory_io.h"
+#include "hooks/socket.h"
+#include "replay/inputs.h"
+#include "replay/replay.h"
+
+#define TICK_NS 50000
+#define RECEIVE_BATCH_MAX 64u
+#define POLL_FDS_MAX 31u
+
+_Static_assert(RECEIVE_BATCH_MAX <= RECORD_RANGES_MAX, "a batch must fit one record");
+
+/* ---- one packet into the caller's buffers ---- */
+
+static void fill_address(void *out, socklen_t *length, uint16_t port, const uint8_t *bytes,
+                         uint16_t size)
+{
+    struct sockaddr_ll address = {.sll_family = AF_PACKET,
+                                  .sll_ifindex = port + 1,
+                                  .sll_hatype = ARPHRD_ETHER,
+                                  .sll_pkttype = PACKET_HOST,
+                                  .sll_halen = 6};
+    if (size >= 14) {
+        memcpy(&address.sll_protocol, bytes + 12, 2);
+        memcpy(address.sll_addr, bytes + 6, 6);
+        if (bytes[0] & 1)
+            address.sll_pkttype = PACKET_MULTICAST;
+    }
+    memcpy(out, &address, *length < sizeof address ? *length : sizeof address);
+    *length = sizeof address;
+}
+
+/* Returns the bytes stored; sets MSG_TRUNC in msg_flags when there were more. */
+static uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_t *bytes,
+                             uint16_t length)
+{
+    uint32_t stored = 0;
+    for (size_t i = 0; i < message->msg_iovlen && stored < length; i++) {
+        size_t piece = message->msg_iov[i].iov_len;
+        if (piece > length - stored)
+            piece = length - stored;
+        memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
+        stored += (uint32_t)piece;
+    }
+    if (message->msg_name)
+        fill_address(message->msg_name, &message->msg_namelen, port, bytes, length);
+    message->msg_controllen = 0;
+    message->msg_flags = stored < length ? MSG_TRUNC : 0;
+    return stored;
+}
+
+/* ---- waiting ---- */
+
+/* Sleeps until one of `queues` may be readable or `until_ns` (absolute; -1: no limit). */
+static void wait_queues(struct nf_thread *thread, const uint32_t *queues, uint32_t count,
+                        int64_t until_ns)
+{
+    struct thread_run *run = run_of(thread);
+    for (uint32_t spin = 0; spin < process.options.spin; spin++) {
+        for (uint32_t i = 0; i < count; i++)
+            if (queue_ready(process.queues[queues[i]]))
+                return;
+        __builtin_ia32_pause();
+    }
+    uint32_t seen = atomic_load(&run->wake);
+    bool ready = false;
+    for (uint32_t i = 0; i < count; i++) {
+        atomic_fetch_or(&process.queues[queues[i]]->waiters, 1ull << thread->core.index);
+        ready |= queue_ready(process.queues[queues[i]]);
+    }
+    int64_t left = until_ns < 0 ? -1 : until_ns - now_ns();
+    if (!ready && (until_ns < 0 || left > 0))
+        safe_wait(thread, &run->wake, seen, left);
+    else
+        safe_point(thread);
+}
+
+/* ---- receive ---- */
+
+/* Takes up to `limit` packets from the queue into `messages`. Live; NF thread. */
+static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
+                     struct mmsghdr *messages, uint32_t limit)
+{
+    struct queue *queue = process.queues[index];
+    struct id_range ranges[RECORD_RANGES_MAX];
+    uint32_t taken = 0, count = 0;
+    pthread_mutex_lock(&queue->reading);
+    uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&queue->head, memory_order_acquire);
+    for (; taken < limit && tail != head; taken++, tail++) {
+        const struct slot *slot = &queue->slots[tail & queue_mask()];
+        messages[taken].msg_len =
+            fill_message(&messages[taken].msg_hdr, slot->port, slot->bytes, slot->length);
+        if (count > 0 && ranges[count - 1].first + ranges[count - 1].count == slot->id)
+            ranges[count - 1].count++;
+        else
+            ranges[count++] = (struct id_range){.first = slot->id, .count = 1};
+    }
+    /* The event before the slots are free: what is consumed is in the log (R1, R15). */
+    ev_receive_record(&thread->core, log, index, ranges, count);
+    atomic_store_explicit(&queue->tail, tail, memory_order_release);
+    pthread_mutex_unlock(&queue->reading);
+    if (taken > 0)
+        io_kick();
+    return taken;
+}
+
+static enum event receive_replay(struct nf_thread *thread, uint32_t index,
+                                 struct mmsghdr *messages, uint32_t limit, uint32_t *received)
+{
+    struct id_range ranges[RECORD_RANGES_MAX];
+    struct log_reader *reader = &run_of(thread)->reader;
+    uint32_t count;
+    enum event event = ev_receive_replay(&thread->core, reader, index, ranges, &count);
+    if (event != EVENT_PASS)
+        return event;
+    *received = 0;
+    for (uint32_t r = 0; r < count; r++)
+        for (uint32_t i = 0; i < ranges[r].count; i++) {
+            uint16_t port, length;
+            const uint8_t *bytes = inputs_consume(ranges[r].first + i, &port, &length);
+            if (bytes == NULL || *received >= limit) {
+                reader->why = bytes ? "more packets in the log than the program takes"
+                                    : "an input in the log that the input logger does not have";
+                return EVENT_DIVERGED;
+            }
+            messages[*received].msg_len =
+                fill_message(&messages[*received].msg_hdr, port, bytes, length);
+            ++*received;
+        }
+    return EVENT_PASS;
+}
+
+/* recvmmsg proper: packets received, or -1 with errno EAGAIN. */
+static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, uint32_t limit,
+                   bool wait)
+{
+    uint32_t index = socket_index(fd), received;
+    if (limit > RECEIVE_BATCH_MAX)
+        limit = RECEIVE_BATCH_MAX;
+    safe_point(thread);
+    socket_reads(index);
+    if (REPLAYED(thread, "receive", receive_replay(thread, index, messages, limit, &received))) {
+        if (received == 0)
+            errno = EAGAIN;
+        return received ? (int)received : -1;
+    }
+    struct log *log = log_ready(thread);
+    if (process.memory_io)
+        return memory_io_receive(thread, log, index, messages, limit);
+    struct queue *queue = process.queues[index];
+    if (!queue_ready(queue)) {
+        int64_t until = wait ? -1 : now_ns() + TICK_NS;
+        do
+            wait_queues(thread, &index, 1, until);
+        while (wait && !queue_ready(queue));
+    }
+    received = take(thread, log, index, messages, limit);
+    if (received == 0)
+        errno = EAGAIN;
+    return received ? (int)received : -1;
+}
+
+static bool waits(int fd, int flags)
+{
+    return !(flags & MSG_DONTWAIT) && !IMAGE->sockets[socket_index(fd)].nonblock;
+}
+
+int palisade_recvmmsg_restartable(int fd, struct mmsghdr *messages, unsigned int count, int flags,
+                                  struct timespec *timeout)
+{
+    if (nf_self == NULL || !socket_is(fd))
+        return recvmmsg(fd, messages, count, flags, timeout);
+    return receive(nf_self, fd, messages, count, waits(fd, flags));
+}
+
+ssize_t palisade_recvmsg_restartable(int fd, struct msghdr *message, int flags)
+{
+    if (nf_self == NULL || !socket_is(fd))
+        return recvmsg(fd, message, flags);
+    struct mmsghdr one = {.msg_hdr = *message};
+    if (receive(nf_self, fd, &one, 1, waits(fd, flags)) < 0)
+        return -1;
+    *message = one.msg_hdr;
+    return one.msg_len;
+}
+
+ssize_t palisade_recvfrom_restartable(int fd, void *buffer, size_t room, int flags,
+                                      struct sockaddr *address, socklen_t *length)
+{
+    if (nf_self == NULL || !socket_is(fd))
+        return recvfrom(fd, buffer, room, flags, address, length);
+    struct iovec piece = {.iov_base = buffer, .iov_len = room};
+    struct mmsghdr one = {.msg_hdr = {.msg_iov = &piece,
+                                      .msg_iovlen = 1,
+                                      .msg_name = address,
+                                      .msg_namelen = address && length ? *length : 0}};
+    if (receive(nf_self, fd, &one, 1, waits(fd, flags)) < 0)
+        return -1;
+    if (address && length)
+        *length = one.msg_hdr.msg_namelen;
+    return one.msg_len;
+}
+
+ssize_t palisade_recv_restartable(int fd, void *buffer, size_t room, int flags)
+{
+    return palisade_recvfrom_restartable(fd, buffer, room, flags, NULL, NULL);
+}
+
+/* ---- poll ---- */
+
+static int64_t poll_now(const struct pollfd *fds, uint32_t count)
+{
+    int64_t ready = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (fds[i].fd < 0)
+            continue;
+        if ((fds[i].events & (POLLIN | POLLRDNORM)) &&
+            queue_ready(process.queues[socket_index(fds[i].fd)]))
+            ready |= 1ll << (2 * i);
+        if (fds[i].events & (POLLOUT | POLLWRNORM))
+            ready |= 2ll << (2 * i);
+    }
+    return ready;
+}
+
+static int poll_result(struct pollfd *fds, uint32_t count, int64_t ready)
+{
+    int found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        fds[i].revents = 0;
+        if (ready >> (2 * i) & 1)
+            fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
+        if (ready >> (2 * i) & 2)
+            fds[i].revents |= fds[i].events & (POLLOUT | POLLWRNORM);
+        found += fds[i].revents != 0;
+    }
+    return found;
+}
+
+static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count,
+                      int64_t timeout_ns)
+{
+    uint32_t queues[POLL_FDS_MAX], readable = 0;
+    int64_t ready;
+    if (count > POLL_FDS_MAX)
+        process_fail(STATUS_UNMODELLED, "poll of more than %u descriptors is not supported (G8)",
+                     POLL_FDS_MAX);
+    safe_point(thread);
+    for (uint32_t i = 0; i < count; i++) {
+        if (fds[i].fd < 0)
+            continue;
+        if (!socket_is(fds[i].fd))
+            process_fail(STATUS_UNMODELLED, "poll: descriptor %d is no packet socket and cannot "
+                                            "be replayed yet (G8)", fds[i].fd);
+        if (fds[i].events & (POLLIN | POLLRDNORM)) {
+            socket_reads(socket_index(fds[i].fd));
+            queues[readable++] = socket_index(fds[i].fd);
+        }
+    }
+    if (REPLAYED(thread, "poll",
+                 ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
+        return poll_result(fds, (uint32_t)count, ready);
+    struct log *log = log_ready(thread);
+    if (process.memory_io) {
+        ready = memory_io_poll(fds, (uint32_t)count);
+    } else {
+        if (timeout_ns >= 0 && timeout_ns < TICK_NS)
+            timeout_ns = TICK_NS;
+        int64_t until = timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
+        while ((ready = poll_now(fds, (uint32_t)count)) == 0) {
+            if (until >= 0 && now_ns() >= until)
+                break;
+            wait_queues(thread, queues, readable, until);
+        }
+    }
+    ev_number_record(&thread->core, log, ready, 0);
+    return poll_result(fds, (uint32_t)count, ready);
+}
+
+int palisade_poll_restartable(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    if (nf_self == NULL)
+        return poll(fds, count, timeout_ms);
+    return poll_event(nf_self, fds, count, timeout_ms < 0 ? -1 : timeout_ms * 1000000ll);
+}
+
+int palisade_ppoll_restartable(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+                               const sigset_t *mask)
+{
+    if (nf_self == NULL)
+        return ppoll(fds, count, timeout, mask);
+    return poll_event(nf_self, fds, count,
+                      timeout ? timeout->tv_sec * 1000000000ll + timeout->tv_nsec : -1);
+}

@@ -1,0 +1,174 @@
+/*
+ * Packet-out: sendto, send, sendmsg, sendmmsg on virtual sockets.
+ *
+ * One call is one event: an OUT record with the count of packets and the VOR (R2). The record is
+ * published before the packets become visible to the I/O thread (R1). The thread first makes sure
+ * of room for the whole batch, so nothing has to be undone; that wait is the back-pressure of the
+ * output logger. In replay a packet is kept only if the output logger does not have it yet (R14).
+ */
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "abi_internal.h"
+#include "core/assert.h"
+#include "hooks/memory_io.h"
+#include "hooks/socket.h"
+#include "replay/replay.h"
+
+#define SEND_BATCH_MAX 64u
+
+static uint32_t entry_bytes(uint32_t length)
+{
+    return (uint32_t)((sizeof(struct output) + length + 7) & ~7ul);
+}
+
+static bool room_for(struct output_ring *ring, uint32_t bytes)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    if (head - ring->tail_seen + bytes <= OUTPUT_RING_BYTES)
+        return true;
+    ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    return head - ring->tail_seen + bytes <= OUTPUT_RING_BYTES;
+}
+
+/* Where the entry at `head` goes; skips the ring's end when it does not fit in one piece. */
+static uint64_t place(struct output_ring *ring, uint64_t head, uint32_t bytes)
+{
+    uint32_t at = head & (OUTPUT_RING_BYTES - 1);
+    if (at + bytes <= OUTPUT_RING_BYTES)
+        return head;
+    struct output *padding = (struct output *)(ring->bytes + at);
+    padding->port = UINT16_MAX;
+    padding->total = OUTPUT_RING_BYTES - at;
+    return head + padding->total;
+}
+
+static uint32_t message_length(const struct msghdr *message)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++)
+        length += message->msg_iov[i].iov_len;
+    return length > PACKET_MAX_BYTES ? PACKET_MAX_BYTES + 1 : (uint32_t)length;
+}
+
+/* Port index of a message; -1 with errno. */
+static int message_port(uint32_t index, const struct msghdr *message)
+{
+    uint32_t port = IMAGE->sockets[index].port;
+    if (message->msg_name && message->msg_namelen >= offsetof(struct sockaddr_ll, sll_hatype)) {
+        int ifindex = ((const struct sockaddr_ll *)message->msg_name)->sll_ifindex;
+        if (ifindex > 0)
+            port = (uint32_t)ifindex;
+    }
+    if (port == 0 || port > process.port_count) {
+        errno = ENXIO;
+        return -1;
+    }
+    return (int)port - 1;
+}
+
+static uint64_t put(struct output_ring *ring, uint64_t head, uint64_t number, uint16_t port,
+                    const struct msghdr *message, uint16_t length)
+{
+    uint32_t total = entry_bytes(length);
+    head = place(ring, head, total);
+    struct output *entry = (struct output *)(ring->bytes + (head & (OUTPUT_RING_BYTES - 1)));
+    entry->number = number;
+    entry->port = port;
+    entry->length = length;
+    entry->total = total;
+    uint8_t *bytes = (uint8_t *)(entry + 1);
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        memcpy(bytes, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+        bytes += message->msg_iov[i].iov_len;
+    }
+    return head + total;
+}
+
+/* sendmmsg proper. Every message is checked before anything happens. */
+static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, uint32_t count)
+{
+    uint32_t index = socket_index(fd), needed = 0, accepted = 0;
+    int ports[SEND_BATCH_MAX];
+    uint32_t lengths[SEND_BATCH_MAX];
+    struct thread_run *run = run_of(thread);
+    safe_point(thread);
+    if (count > SEND_BATCH_MAX)
+        count = SEND_BATCH_MAX;
+    for (; accepted < count; accepted++) {
+        const struct msghdr *message = &messages[accepted].msg_hdr;
+        lengths[accepted] = message_length(message);
+        ports[accepted] = message_port(index, message);
+        if (ports[accepted] < 0)
+            break;
+        if (lengths[accepted] > process.ports[ports[accepted]].mtu + 18u ||
+            lengths[accepted] > PACKET_MAX_BYTES) {
+            errno = EMSGSIZE;
+            break;
+        }
+        needed += entry_bytes(lengths[accepted]);
+    }
+    if (accepted == 0)
+        return count == 0 ? 0 : -1;
+    needed += entry_bytes(PACKET_MAX_BYTES); /* what the ring's end may waste */
+    while (!room_for(&run->outputs, needed)) {
+        uint32_t seen = atomic_load(&run->wake);
+        if (!room_for(&run->outputs, needed))
+            safe_wait(thread, &run->wake, seen, 1000000);
+    }
+    uint64_t first, skip = 0;
+    if (REPLAYED(thread, "send",
+                 ev_out_replay(&thread->core, &run->reader, accepted, &first))) {
+        uint64_t held = process.held[thread->core.index];
+        skip = held >= first ? held - first + 1 : 0;
+    } else {
+        struct positions vor;
+        first = ev_out_record(&thread->core, log_ready(thread), accepted, process.logs,
+                              IMAGE->thread_count, &vor);
+    }
+    uint64_t head = atomic_load_explicit(&run->outputs.head, memory_order_relaxed);
+    for (uint32_t i = 0; i < accepted; i++) {
+        messages[i].msg_len = lengths[i];
+        if (i >= skip)
+            head = put(&run->outputs, head, first + i, (uint16_t)ports[i], &messages[i].msg_hdr,
+                       (uint16_t)lengths[i]);
+    }
+    atomic_store_explicit(&run->outputs.head, head, memory_order_release);
+    io_kick();
+    return (int)accepted;
+}
+
+int palisade_sendmmsg_restartable(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+    if (nf_self == NULL || !socket_is(fd))
+        return sendmmsg(fd, messages, count, flags);
+    return transmit(nf_self, fd, messages, count);
+}
+
+ssize_t palisade_sendmsg_restartable(int fd, const struct msghdr *message, int flags)
+{
+    if (nf_self == NULL || !socket_is(fd))
+        return sendmsg(fd, message, flags);
+    struct mmsghdr one = {.msg_hdr = *message};
+    return transmit(nf_self, fd, &one, 1) < 0 ? -1 : (ssize_t)one.msg_len;
+}
+
+ssize_t palisade_sendto_restartable(int fd, const void *bytes, size_t length, int flags,
+                                    const struct sockaddr *address, socklen_t address_length)
+{
+    if (nf_self == NULL || !socket_is(fd))
+        return sendto(fd, bytes, length, flags, address, address_length);
+    struct iovec piece = {.iov_base = (void *)bytes, .iov_len = length};
+    struct mmsghdr one = {.msg_hdr = {.msg_iov = &piece,
+                                      .msg_iovlen = 1,
+                                      .msg_name = (void *)address,
+                                      .msg_namelen = address_length}};
+    return transmit(nf_self, fd, &one, 1) < 0 ? -1 : (ssize_t)one.msg_len;
+}
+
+ssize_t palisade_send_restartable(int fd, const void *bytes, size_t length, int flags)
+{
+    return palisade_sendto_restartable(fd, bytes, length, flags, NULL, 0);
+}

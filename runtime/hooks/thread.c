@@ -1,0 +1,242 @@
+/*
+ * NF threads.
+ *
+ * Index and birth are ordered (threads_lock), indices are never reused (R19), and the index decides
+ * where stack, TCB and TLS lie. The native thread gets the whole slot as its pthread stack; glibc
+ * puts TCB and TLS at the top, the NF's function runs on the part below STACK_TOP_BYTES, so that no
+ * frame of glibc or of the runtime lies in what a snapshot copies:
+ *
+ *   thread_stack(i)                 thread_stack_top(i)                    end of slot
+ *   | guard |  ... <- NF's stack    | runtime's first frames | TLS | TCB |
+ *
+ * A pthread_t is the index + 1. An exited thread stays in the table, so joining it twice is the
+ * program's error, and joining it late works after a restore too.
+ */
+#include "hooks/thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "abi_internal.h"
+#include "core/assert.h"
+#include "heap/heap.h"
+#include "hooks/lock.h"
+#include "replay/replay.h"
+#include "replay/stored.h"
+#include "snapshot/regions.h"
+
+__attribute__((noreturn)) void context_resume(const struct context *context);
+__attribute__((noreturn)) void stack_enter(void *top, void (*function)(void *), void *argument);
+
+static size_t slot_bytes(void)
+{
+    return (size_t)process.options.stack_kib * 1024 + STACK_TOP_BYTES;
+}
+
+uint8_t *thread_stack(uint32_t index)
+{
+    return (uint8_t *)STACKS_BASE + index * slot_bytes();
+}
+
+uint8_t *thread_stack_top(uint32_t index)
+{
+    return thread_stack(index) + (size_t)process.options.stack_kib * 1024;
+}
+
+static void map_at(uint64_t address, size_t bytes, const char *what)
+{
+    void *got = mmap((void *)address, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != (void *)address)
+        process_fail(STATUS_MEMORY, "cannot map %zu MiB for the %s at 0x%llx: %s; lower heap_mib or "
+                                    "stack_kib in PALISADE_OPTIONS",
+                     bytes >> 20, what, (unsigned long long)address, strerror(errno));
+}
+
+void thread_space_map(void)
+{
+    map_at(IMAGE_BASE, (sizeof(struct image) + 4095) & ~4095ul, "tables");
+    map_at(STACKS_BASE, slot_bytes() * THREADS_MAX, "stacks");
+    map_at(HEAP_BASE, (size_t)process.options.heap_mib << 20, "heap");
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        if (mprotect(thread_stack(t), 4096, PROT_NONE) != 0)
+            process_fail(STATUS_MEMORY, "cannot protect a stack: %s", strerror(errno));
+    process.runs = aligned_alloc(64, sizeof *process.runs * THREADS_MAX);
+    if (process.runs == NULL)
+        process_fail(STATUS_MEMORY, "no memory for the thread table");
+    memset(process.runs, 0, sizeof *process.runs * THREADS_MAX);
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        process.logs[t] = &process.runs[t].log;
+}
+
+void thread_run_open(uint32_t index, position start)
+{
+    struct thread_run *run = &process.runs[index];
+    uint64_t capacity = (uint64_t)process.options.log_kib * 1024;
+    uint8_t *bytes = run->log.bytes ? run->log.bytes : malloc(capacity + RECORD_MAX_BYTES);
+    if (run->outputs.bytes == NULL)
+        run->outputs.bytes = aligned_alloc(64, OUTPUT_RING_BYTES);
+    if (bytes == NULL || run->outputs.bytes == NULL)
+        process_fail(STATUS_MEMORY, "no memory for the log of thread %u; lower log_kib", index);
+    log_init(&run->log, bytes, capacity, start);
+}
+
+/* ---- a native thread becomes an NF thread ---- */
+
+static void finish(struct nf_thread *thread, void *result) __attribute__((noreturn));
+
+static void begin(void *argument)
+{
+    struct nf_thread *thread = argument;
+    safe_leave(thread);
+    atomic_store(&thread->lifecycle, THREAD_RUNNING);
+    finish(thread, thread->entry(thread->argument));
+}
+
+/* Its own frame must not be checked: it replaces the canary. */
+__attribute__((no_stack_protector)) static void resume(struct nf_thread *thread)
+{
+    regions_tls_restore(thread->core.index, run_of(thread)->tcb);
+    __asm__ volatile("movq %0, %%fs:0x28" : : "r"(thread->canary));
+    errno = thread->saved_errno;
+    context_resume(&thread->context);
+}
+
+static void *native_start(void *argument)
+{
+    struct nf_thread *thread = argument;
+    nf_self = thread;
+    run_of(thread)->tcb = (uint8_t *)pthread_self();
+    if (atomic_load(&thread->lifecycle) == THREAD_RUNNING) {
+        atomic_store(&run_of(thread)->safe, 0);
+        resume(thread);
+    } else {
+        __asm__("movq %%fs:0x28, %0" : "=r"(thread->canary));
+        stack_enter(thread_stack_top(thread->core.index), begin, thread);
+    }
+    return NULL;
+}
+
+void thread_spawn(uint32_t index)
+{
+    pthread_attr_t attributes;
+    pthread_t handle;
+    atomic_store(&process.runs[index].safe, 1); /* until it runs the NF's code */
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    int error = pthread_attr_setstack(&attributes, thread_stack(index) + 4096, slot_bytes() - 4096);
+    if (error == 0)
+        error = pthread_create(&handle, &attributes, native_start, &IMAGE->threads[index]);
+    if (error)
+        process_fail(STATUS_MEMORY, "cannot start thread %u: %s", index, strerror(error));
+    pthread_attr_destroy(&attributes);
+}
+
+/* Death: an event, then visible to joiners. Never returns to glibc: see the picture above. */
+static void finish(struct nf_thread *thread, void *result)
+{
+    int64_t value;
+    thread->result = result;
+    bool replayed = REPLAYED(thread, "thread exit",
+                             ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
+    if (!replayed)
+        ev_number_record(&thread->core, log_ready(thread), 0, 0);
+    atomic_store(&thread->lifecycle, THREAD_EXITED);
+    futex_wake((_Atomic uint32_t *)&thread->lifecycle, INT32_MAX);
+    if (process_mode() == MODE_REPLAY)
+        replay_thread_gone();
+    io_kick();
+    syscall(SYS_exit, 0);
+    __builtin_unreachable();
+}
+
+static struct nf_thread *birth(void *(*entry)(void *), void *argument)
+{
+    uint32_t index = IMAGE->thread_count;
+    if (index == THREADS_MAX)
+        return NULL;
+    struct nf_thread *thread = &IMAGE->threads[index];
+    thread->core.index = index;
+    thread->entry = entry;
+    thread->argument = argument;
+    atomic_store(&thread->lifecycle, THREAD_FRESH);
+    thread_run_open(index, 0);
+    IMAGE->thread_count = index + 1;
+    return thread;
+}
+
+void thread_main(void *(*entry)(void *), void *argument)
+{
+    struct nf_thread *thread = birth(entry, argument);
+    ASSERT(thread != NULL && thread->core.index == 0);
+    thread_spawn(0);
+}
+
+/* ---- hooks ---- */
+
+HOOK int __palisade_pthread_create(pthread_t *out, const pthread_attr_t *attributes,
+                                   void *(*entry)(void *), void *argument)
+{
+    struct nf_thread *self = nf_self;
+    if (self == NULL)
+        return pthread_create(out, attributes, entry, argument);
+    ordered_lock(self, &IMAGE->threads_lock);
+    struct nf_thread *thread = birth(entry, argument);
+    ordered_unlock(&IMAGE->threads_lock);
+    if (thread == NULL)
+        return EAGAIN;
+    if (process_mode() == MODE_REPLAY) {
+        stored_reader_open(thread->core.index);
+        replay_thread_born();
+    }
+    *out = thread->core.index + 1;
+    thread_spawn(thread->core.index);
+    return 0;
+}
+
+int palisade_join_restartable(pthread_t handle, void **result)
+{
+    struct nf_thread *self = nf_self;
+    if (self == NULL)
+        return pthread_join(handle, result);
+    if (handle < 1 || handle > IMAGE->thread_count)
+        return ESRCH;
+    struct nf_thread *other = &IMAGE->threads[handle - 1];
+    if (other == self)
+        return EDEADLK;
+    safe_point(self);
+    for (;;) {
+        uint64_t look = replay_look();
+        uint32_t state = atomic_load(&other->lifecycle);
+        if (state == THREAD_EXITED)
+            break;
+        if (process_mode() == MODE_REPLAY)
+            replay_wait(self, look, EVENT_WAIT, "pthread_join");
+        else
+            safe_wait(self, &other->lifecycle, state, -1);
+    }
+    if (result)
+        *result = other->result;
+    return 0;
+}
+
+HOOK int __palisade_pthread_detach(pthread_t handle)
+{
+    return nf_self ? 0 : pthread_detach(handle);
+}
+
+HOOK pthread_t __palisade_pthread_self(void)
+{
+    return nf_self ? nf_self->core.index + 1 : pthread_self();
+}
+
+HOOK __attribute__((noreturn)) void __palisade_pthread_exit(void *result)
+{
+    if (nf_self == NULL)
+        pthread_exit(result);
+    finish(nf_self, result);
+}

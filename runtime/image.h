@@ -1,0 +1,110 @@
+/*
+ * The image: everything of the NF that a snapshot carries and a backup overlays.
+ *
+ * Fixed addresses
+ *   A pointer in the NF's memory must mean the same thing in the backup, so all memory the NF can
+ *   point into lies at addresses chosen here: the tables below, the thread stacks, the heap. The
+ *   program itself is linked non-PIE, libraries are at equal addresses because address
+ *   randomisation is off (checked by the identity).
+ *
+ * What is not here
+ *   Rings, sockets, links, option values: they belong to the process, not to the NF, and live in
+ *   ordinary memory of libpalisade.so (struct process in process.h).
+ */
+#ifndef PALISADE_IMAGE_H
+#define PALISADE_IMAGE_H
+
+#include "core/event.h"
+
+#define IMAGE_BASE 0x1000000000ull
+#define STACKS_BASE 0x1100000000ull
+#define HEAP_BASE 0x1200000000ull
+
+#define STACK_TOP_BYTES (64u << 10) /* of each stack: TCB, TLS and the runtime's first frames */
+#define SOCKETS_MAX 32u
+#define SOCKET_FD_BASE 512 /* virtual descriptors: below FD_SETSIZE, above what programs open */
+#define STRIPES 64u        /* assigned locks of racy words (R6) */
+#define VERSIONS_MAX 1024u /* racy words a program may have; power of two */
+#define TLS_MAX_BYTES 4096u
+
+/*
+ * A pthread_mutex_t as instrumented code sees it: 40 bytes in place of glibc's, so that the shadow
+ * of a lock needs no look-up and travels with the program's memory (R11). `kind` keeps glibc's
+ * offset, so static initialisers mean what they say.
+ */
+struct nf_mutex {
+    _Atomic uint32_t word;   /* 0 free, 1 held, 2 held and waited for */
+    uint32_t depth;          /* recursive acquisitions beyond the first */
+    _Atomic uint32_t holder; /* thread + 1; set after the acquisition was recorded */
+    uint32_t unused;
+    uint32_t kind;
+    uint32_t unused2;
+    struct order order; /* guarded by word */
+};
+_Static_assert(sizeof(struct nf_mutex) == 40, "must fit a pthread_mutex_t");
+
+/* A pthread_cond_t as instrumented code sees it. Who is woken is never replayed: see hooks/cond.c */
+struct nf_cond {
+    _Atomic uint32_t signals; /* futex word */
+    _Atomic uint32_t waiters; /* at least the number of sleepers */
+    uint32_t clock;           /* CLOCK_REALTIME or CLOCK_MONOTONIC */
+    uint32_t unused[9];
+};
+_Static_assert(sizeof(struct nf_cond) == 48, "must fit a pthread_cond_t");
+
+/* Registers at the entry of a restartable hook (R20). Offsets are known to hooks/entry.S. */
+struct context {
+    uint64_t rbx, rbp, r12, r13, r14, r15, rsp, rip; /*   0 */
+    uint64_t rdi, rsi, rdx, rcx, r8, r9;             /*  64 */
+    uint32_t mxcsr;                                  /* 112 */
+    uint16_t x87;                                    /* 116 */
+};
+
+enum lifecycle { THREAD_NONE, THREAD_FRESH, THREAD_RUNNING, THREAD_EXITED };
+
+struct nf_thread {
+    struct context context; /* must stay first: entry.S */
+    struct thread_state core;
+    _Atomic uint32_t lifecycle;
+    uint32_t wait_phase; /* condition wait: see hooks/cond.c (R9) */
+    int32_t wait_result;
+    int32_t saved_errno;
+    uint64_t canary; /* fs:0x28 */
+    void *(*entry)(void *);
+    void *argument;
+    void *result;
+};
+
+/* An AF_PACKET socket as the NF sees it. */
+struct nf_socket {
+    uint32_t used;
+    uint32_t protocol; /* host order; 0: does not receive */
+    uint32_t port;     /* index + 1; 0 = not bound */
+    uint32_t fanout;   /* group + 1; 0 = none */
+    uint32_t nonblock;
+    uint32_t reads; /* the NF has polled or received: packets are delivered from then on */
+};
+
+/* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */
+struct word_version {
+    _Atomic uint64_t address;
+    _Atomic uint32_t lock;
+    struct version version;
+};
+
+struct image {
+    uint32_t thread_count; /* indices ever given out; guarded by threads_lock */
+    struct nf_mutex threads_lock;
+    struct nf_mutex sockets_lock;
+    struct nf_mutex heap_lock;
+    struct nf_mutex stripes[STRIPES];
+    struct nf_socket sockets[SOCKETS_MAX];
+    int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
+    struct word_version versions[VERSIONS_MAX];
+    struct nf_thread threads[THREADS_MAX]; /* snapshots carry the first thread_count of these */
+    _Alignas(4096) uint8_t tls[THREADS_MAX][TLS_MAX_BYTES]; /* PT_TLS, gathered at the barrier */
+};
+
+#define IMAGE ((struct image *)IMAGE_BASE)
+
+#endif

@@ -1,0 +1,120 @@
+/* Hello to both loggers. Synchronous: nothing else runs yet. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/assert.h"
+#include "identity.h"
+#include "io/io.h"
+
+struct answer {
+    bool there;
+    struct message_welcome welcome;
+};
+
+static int take_answer(void *context, const struct message *message)
+{
+    struct answer *answer = context;
+    if (message->kind == MESSAGE_REFUSE)
+        process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+    if (message->kind == MESSAGE_WELCOME) {
+        answer->welcome = message->welcome;
+        answer->there = true;
+    }
+    return 0;
+}
+
+static struct message_welcome hello(struct lifeline *line, const struct message *message,
+                                    const char *logger)
+{
+    struct answer answer = {0};
+    int error = lifeline_send(line, message);
+    int64_t until = now_ns() + process.options.connect_ms * 1000000ll;
+    while (error == 0 && !answer.there && now_ns() < until) {
+        struct pollfd fd = {.fd = lifeline_fd(line), .events = lifeline_events(line)};
+        poll(&fd, 1, 100);
+        error = lifeline_service(line, now_ns(), take_answer, &answer);
+    }
+    if (!answer.there)
+        process_fail(STATUS_UNREACHABLE, "the %s logger accepted the connection but did not answer "
+                                         "(%s); look at its messages", logger,
+                     error ? strerror(-error) : "time-out");
+    return answer.welcome;
+}
+
+static void open_logger(const struct option_link *link, const char *key, uint16_t control_port,
+                        struct wire **wire, struct lifeline **line)
+{
+    char why[256];
+    if (link->device[0] == '\0')
+        process_fail(STATUS_USAGE, "PALISADE_OPTIONS lacks %s=DEVICE@ADDRESS, the link to the %s "
+                                   "logger", key, key[0] == 'i' ? "input" : "output");
+    enum status status = wire_open(wire, link->device, 0, why);
+    if (status == STATUS_OK)
+        status = lifeline_connect(line, link->address, control_port,
+                                  (int)process.options.connect_ms, why);
+    if (status != STATUS_OK)
+        process_fail(status, "%s", why);
+}
+
+static struct message_welcome join(struct lifeline *line, struct wire *wire, enum role role,
+                                   const char *logger)
+{
+    static char identity[IDENTITY_MAX_BYTES];
+    char options[512];
+    if (identity[0] == '\0' &&
+        (nf_options_identity(&process.options, options, sizeof options) < 0 ||
+         identity_text(identity, sizeof identity, options) < 0))
+        process_fail(STATUS_IDENTITY, "cannot compute the identity of this program");
+    struct message message = {.kind = MESSAGE_HELLO, .epoch = io.epoch};
+    message.hello.role = (uint8_t)role;
+    message.hello.claimant = io.claimant;
+    memcpy(message.hello.mac, wire_mac(wire), 6);
+    memcpy(message.hello.identity, identity, sizeof identity);
+    struct message_welcome welcome = hello(line, &message, logger);
+    int error = wire_session(wire, welcome.session, io.epoch, welcome.mac);
+    if (error)
+        process_fail(STATUS_MEMORY, "no memory for the link to the %s logger", logger);
+    return welcome;
+}
+
+void io_connect(enum role role)
+{
+    if (getrandom(&io.claimant, sizeof io.claimant, 0) != sizeof io.claimant)
+        process_fail(STATUS_KERNEL, "getrandom failed");
+    open_logger(&process.options.ol, "ol", (uint16_t)process.options.ol_port, &io.ol_wire,
+                &io.ol_line);
+    open_logger(&process.options.il, "il", (uint16_t)process.options.il_port, &io.il_wire,
+                &io.il_line);
+    /* The output logger first: it says under which epoch we are to claim the inputs. */
+    struct message_welcome ol = join(io.ol_line, io.ol_wire, role, "output");
+    io.epoch = ol.epoch;
+    link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
+    struct message_welcome il = join(io.il_line, io.il_wire, role, "input");
+    if (il.port_count == 0 || il.port_count != ol.port_count)
+        process_fail(STATUS_PROTOCOL, "the loggers disagree about the ports (%u and %u); start both "
+                                      "with the same --port list", il.port_count, ol.port_count);
+    process.port_count = il.port_count;
+    process.ports = malloc(sizeof il.ports);
+    if (process.ports == NULL)
+        process_fail(STATUS_MEMORY, "no memory for the port table");
+    memcpy(process.ports, il.ports, sizeof il.ports);
+    for (uint16_t i = 0; i < il.port_count; i++)
+        if (strncmp(il.ports[i].name, ol.ports[i].name, PORT_NAME_BYTES) != 0)
+            process_fail(STATUS_PROTOCOL, "port %u is %s at the input logger and %s at the output "
+                                          "logger; start both with the same --port list", i,
+                         il.ports[i].name, ol.ports[i].name);
+}
+
+void io_reign(packet_id first)
+{
+    struct message message = {.kind = MESSAGE_REIGN,
+                              .epoch = io.epoch,
+                              .reign = {.claimant = io.claimant, .first = first}};
+    io.next_input = first;
+    if (lifeline_send(io.il_line, &message) != 0)
+        process_fail(STATUS_UNREACHABLE, "the input logger is gone");
+}

@@ -1,0 +1,97 @@
+/*
+ * Inputs from the input logger into the queues of the NF's sockets.
+ *
+ * Nothing is dropped for want of room: while a queue could not take a whole frame, no frame is
+ * received, the link's window closes, the input logger keeps the packets (back-pressure). A packet
+ * that no socket wants is given up; its id counts as consumed.
+ */
+#include "core/assert.h"
+#include "hooks/socket.h"
+#include "io/io.h"
+#include "replay/inputs.h"
+
+#define PACKETS_IN_FRAME_MAX 256u /* 3,346 payload bytes hold fewer */
+#define DELIVER_BUDGET_FRAMES 64u
+
+static uint64_t touched; /* sockets that got something this round */
+_Static_assert(SOCKETS_MAX <= 64, "touched has a bit per socket");
+
+static bool room_for_frame(void)
+{
+    for (uint32_t s = 0; s < SOCKETS_MAX; s++)
+        if (process.queues[s] && IMAGE->sockets[s].reads &&
+            process.options.queue_packets - queue_used(process.queues[s]) < PACKETS_IN_FRAME_MAX)
+            return false;
+    return true;
+}
+
+/* False when the socket's queue is full. */
+static bool deliver(const struct packet_item *item)
+{
+    uint32_t socket = socket_for(item->port, item->bytes, item->length);
+    if (socket == SOCKETS_MAX) {
+        io.unclaimed++;
+        return true;
+    }
+    if (!queue_put(socket, item->number, item->port, item->bytes, item->length))
+        return false;
+    touched |= 1ull << socket;
+    return true;
+}
+
+static void input_frame(void *context, const struct frame *frame, const uint8_t *payload)
+{
+    (void)context;
+    struct packet_item item;
+    if (frame->kind != FRAME_INPUT)
+        return;
+    for (uint32_t at = 0; at < frame->length;) {
+        int took = packet_item_read(payload + at, frame->length - at, &item);
+        if (took <= 0 || item.length > PACKET_MAX_BYTES)
+            process_fail(STATUS_PROTOCOL, "the input logger sent a malformed packet list");
+        at += (uint32_t)took;
+        if (inputs_kept()) {
+            if (inputs_add(&item) != 0)
+                process_fail(STATUS_PROTOCOL, "the input logger skipped an input");
+        } else {
+            if (item.number < io.next_input)
+                continue;
+            io.next_input = item.number + 1;
+            bool delivered = deliver(&item);
+            ASSERT(delivered); /* room_for_frame */
+        }
+    }
+}
+
+/* After a takeover: what replay did not consume goes first, in order. */
+static uint32_t deliver_kept(void)
+{
+    struct packet_item item;
+    uint32_t moved = 0;
+    while (inputs_next(&item) && deliver(&item)) {
+        inputs_pop();
+        moved++;
+    }
+    if (!inputs_kept())
+        io.next_input = inputs_end();
+    return moved;
+}
+
+uint32_t deliver_inputs(void)
+{
+    uint32_t done = 0;
+    touched = 0;
+    if (io.phase == IO_LIVE && inputs_kept())
+        done += deliver_kept();
+    for (uint32_t i = 0; i < DELIVER_BUDGET_FRAMES; i++) {
+        if (io.phase == IO_LIVE && !inputs_kept() && !room_for_frame())
+            break;
+        if (wire_receive(io.il_wire, io.now_ns, 1, input_frame, NULL) == 0)
+            break;
+        done++;
+    }
+    for (uint32_t s = 0; touched; s++, touched >>= 1)
+        if (touched & 1)
+            queue_wake(process.queues[s]);
+    return done;
+}

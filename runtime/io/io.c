@@ -1,0 +1,254 @@
+/*
+ * The loop of the I/O thread. Each round moves what there is to move; after some empty rounds it
+ * sleeps in poll until a wire, a lifeline, an NF thread (io_wake) or a time-out wants it.
+ */
+#include "io/io.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/assert.h"
+#include "hooks/effect.h"
+#include "replay/inputs.h"
+#include "replay/replay.h"
+#include "snapshot/snapshot.h"
+
+#define WIRE_BUDGET_FRAMES 256u
+#define IDLE_ROUNDS 20u             /* empty rounds before sleeping */
+#define SLEEP_MAX_NS 20000000       /* timers are checked at least that often */
+#define SLEEP_RUNNING_NS 1000000    /* while NF threads compute: their logs must not wait (R3) */
+#define EXIT_PATIENCE_NS 2000000000 /* a normal exit waits that long to become stable */
+#define IMAGE_QUEUE_BYTES (2u << 20)
+
+struct io io;
+
+void io_wake(void)
+{
+    uint64_t one = 1;
+    if (io.wake_fd > 0 && write(io.wake_fd, &one, sizeof one) < 0)
+        ASSERT(errno == EAGAIN); /* the counter is full: it is awake */
+}
+
+static void logger_lost(const char *logger, int error)
+{
+    process_fail(STATUS_UNREACHABLE, "lost the %s logger (%s); nothing more can be released", logger,
+                 error == -EPIPE ? "it closed the connection" : strerror(-error));
+}
+
+int io_send_ol(void *context, const struct message *message)
+{
+    (void)context;
+    struct message stamped = *message;
+    stamped.epoch = io.epoch;
+    int error = lifeline_send(io.ol_line, &stamped);
+    if (error)
+        logger_lost("output", error);
+    return 0;
+}
+
+/* ---- messages ---- */
+
+static void committed(uint64_t number)
+{
+    packet_id inputs_from;
+    if (!snapshot_committed(number, &inputs_from))
+        return;
+    struct message message = {.kind = MESSAGE_TRUNCATE,
+                              .epoch = io.epoch,
+                              .number = {.number = inputs_from}};
+    if (lifeline_send(io.il_line, &message) != 0)
+        logger_lost("input", -EPIPE);
+}
+
+static int from_output_logger(void *context, const struct message *message)
+{
+    (void)context;
+    if (message->kind == MESSAGE_REFUSE)
+        process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+    if (io.phase != IO_LIVE)
+        return backup_message(message);
+    if (message->kind == MESSAGE_COMMITTED)
+        committed(message->number.number);
+    else if (message->kind == MESSAGE_WANT_SNAPSHOT)
+        io.next_snapshot_ns = 0;
+    return 0;
+}
+
+static int from_input_logger(void *context, const struct message *message)
+{
+    (void)context;
+    if (message->kind == MESSAGE_REFUSE)
+        process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+    return 0;
+}
+
+/* ---- the parts of a round ---- */
+
+static void ignore_frame(void *context, const struct frame *frame, const uint8_t *payload)
+{
+    (void)context;
+    (void)frame;
+    (void)payload;
+}
+
+static uint32_t move_packets(void)
+{
+    uint32_t work = deliver_inputs();
+    if (io.phase == IO_LIVE) {
+        work += ship_logs();
+        work += ship_outputs();
+    }
+    work += wire_receive(io.ol_wire, io.now_ns, WIRE_BUDGET_FRAMES, ignore_frame, NULL);
+    work += wire_transmit(io.ol_wire, io.now_ns);
+    work += wire_transmit(io.il_wire, io.now_ns);
+    return work;
+}
+
+static void effect_done(void *context, uint32_t thread, uint64_t number)
+{
+    (void)context;
+    struct message message = {.kind = MESSAGE_EFFECTS,
+                              .number = {.number = number, .thread = thread}};
+    io_send_ol(NULL, &message);
+}
+
+static void snapshot_report(void)
+{
+    const struct snapshot_figures *figures = snapshot_figures();
+    journal_event(io.journal, "snapshot", "{s:I,s:I,s:I,s:I,s:I}", "number",
+                  (json_int_t)figures->number, "pause_ns", (json_int_t)figures->pause_ns,
+                  "copy_ns", (json_int_t)figures->copy_ns, "bytes", (json_int_t)figures->bytes,
+                  "shipped_bytes", (json_int_t)figures->shipped_bytes);
+}
+
+static uint32_t snapshot_round(void)
+{
+    switch (snapshot_state()) {
+    case SNAPSHOT_IDLE:
+        if (!atomic_load(&process.nf_ready) || inputs_kept() ||
+            io.now_ns < io.next_snapshot_ns)
+            return 0;
+        snapshot_begin(io.now_ns);
+        return 1;
+    case SNAPSHOT_BARRIER:
+        if (snapshot_try_copy(io.next_input))
+            io.next_snapshot_ns = process.options.snapshot_ms
+                                      ? io.now_ns + process.options.snapshot_ms * 1000000ll
+                                      : INT64_MAX;
+        return 1; /* stay awake: NF threads are waiting */
+    case SNAPSHOT_SHIPPING:
+        if (lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES)
+            return 0;
+        snapshot_ship(IMAGE_QUEUE_BYTES, io_send_ol, NULL);
+        if (snapshot_state() == SNAPSHOT_COMMITTING)
+            snapshot_report();
+        return 1;
+    case SNAPSHOT_COMMITTING:
+        break;
+    }
+    return 0;
+}
+
+/* exit() was called: go when all is stable, or when patience ends. */
+static void exit_round(void)
+{
+    static int64_t since_ns;
+    uint32_t status = effects_exit_status();
+    if (status == 0)
+        return;
+    if (since_ns == 0)
+        since_ns = io.now_ns;
+    struct link *link = wire_link(io.ol_wire);
+    bool clean = !ship_pending() && !effects_pending() && link_next_wake(link) == INT64_MAX;
+    if (!clean && io.now_ns - since_ns < EXIT_PATIENCE_NS)
+        return;
+    struct message message = {.kind = MESSAGE_REFUSE,
+                              .refuse = {.status = STATUS_OK, .text = "the program ended"}};
+    io_send_ol(NULL, &message);
+    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) > 0; i++) {
+        lifeline_service(io.ol_line, now_ns(), from_output_logger, NULL);
+        usleep(1000);
+    }
+    journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));
+    _exit((int)(status - 1));
+}
+
+static void service_lifelines(void)
+{
+    int error = lifeline_service(io.ol_line, io.now_ns, from_output_logger, NULL);
+    if (error)
+        logger_lost("output", error);
+    error = lifeline_service(io.il_line, io.now_ns, from_input_logger, NULL);
+    if (error)
+        logger_lost("input", error);
+}
+
+/* ---- sleeping ---- */
+
+static bool nf_computes(void)
+{
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+        if (IMAGE->threads[t].lifecycle != THREAD_EXITED &&
+            !atomic_load_explicit(&process.runs[t].safe, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void sleep_until_needed(void)
+{
+    atomic_store(&process.io_asleep, 1);
+    bool window_full = link_window_full(wire_link(io.ol_wire));
+    if ((io.phase == IO_LIVE && ship_pending() && !window_full) ||
+        (io.phase == IO_REPLAYING && replay_quiescent())) {
+        atomic_store(&process.io_asleep, 0);
+        return;
+    }
+    int64_t now = now_ns(), limit = nf_computes() ? SLEEP_RUNNING_NS : SLEEP_MAX_NS;
+    int64_t until = earliest(now + limit, earliest(wire_next_wake(io.ol_wire),
+                                                   wire_next_wake(io.il_wire)));
+    if (snapshot_state() == SNAPSHOT_IDLE)
+        until = earliest(until, io.next_snapshot_ns > now ? io.next_snapshot_ns : INT64_MAX);
+    struct timespec timeout = {.tv_nsec = until > now ? until - now : 0};
+    struct pollfd fds[] = {
+        {.fd = io.wake_fd, .events = POLLIN},
+        {.fd = wire_fd(io.ol_wire), .events = POLLIN},
+        {.fd = wire_fd(io.il_wire), .events = POLLIN},
+        {.fd = lifeline_fd(io.ol_line), .events = lifeline_events(io.ol_line)},
+        {.fd = lifeline_fd(io.il_line), .events = lifeline_events(io.il_line)},
+    };
+    ppoll(fds, sizeof fds / sizeof *fds, &timeout, NULL);
+    atomic_store(&process.io_asleep, 0);
+    uint64_t wakes;
+    if ((fds[0].revents & POLLIN) && read(io.wake_fd, &wakes, sizeof wakes) < 0)
+        ASSERT(errno == EAGAIN);
+}
+
+void io_run(enum io_phase phase)
+{
+    io.phase = phase;
+    for (uint32_t idle = 0;;) {
+        io.now_ns = now_ns();
+        uint32_t work = move_packets();
+        service_lifelines();
+        if (io.phase == IO_LIVE) {
+            ship_update_stable();
+            work += effects_perform(&io.stable, 64, effect_done, NULL);
+            work += snapshot_round();
+            exit_round();
+        } else {
+            work += backup_step();
+        }
+        idle = work ? 0 : idle + 1;
+        if (idle > IDLE_ROUNDS)
+            sleep_until_needed();
+    }
+}

@@ -1,0 +1,174 @@
+/*
+ * What NF threads produced, into the link to the output logger: logs first, so that an output's
+ * OUT record tends to be there when the output is.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "io/io.h"
+
+/* Log frames on the wire, oldest first: when acknowledged, their positions are stable. */
+struct in_flight {
+    uint64_t number;
+    uint32_t thread;
+    position to;
+};
+static struct in_flight flights[LINK_WINDOW_FRAMES];
+static uint32_t flight_head, flight_tail;
+
+/* Outputs of replay that the output logger does not have: same layout as a ring. */
+static struct {
+    uint8_t *bytes;
+    size_t length, room, sent;
+} replayed[THREADS_MAX];
+
+static uint32_t ship_log(struct link *link, uint32_t thread)
+{
+    struct log *log = process.logs[thread];
+    uint32_t frames = 0;
+    uint8_t *payload;
+    struct log_chunk chunk;
+    while ((payload = link_reserve(link)) != NULL &&
+           log_take(log, payload + LOG_HEADER_BYTES, FRAME_PAYLOAD_MAX_BYTES - LOG_HEADER_BYTES,
+                    &chunk)) {
+        log_header_write(payload, chunk.from, chunk.to);
+        uint64_t number = link_commit(link, FRAME_LOG, (uint16_t)thread,
+                                      chunk.reset ? FRAME_RESET : 0,
+                                      LOG_HEADER_BYTES + chunk.length);
+        ASSERT(flight_head - flight_tail < LINK_WINDOW_FRAMES);
+        flights[flight_head++ % LINK_WINDOW_FRAMES] =
+            (struct in_flight){.number = number, .thread = thread, .to = chunk.to};
+        frames++;
+    }
+    return frames;
+}
+
+uint32_t ship_logs(void)
+{
+    struct link *link = wire_link(io.ol_wire);
+    uint32_t frames = 0;
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+        frames += ship_log(link, t);
+    return frames;
+}
+
+void ship_update_stable(void)
+{
+    uint64_t acked = link_acked(wire_link(io.ol_wire));
+    for (; flight_tail != flight_head &&
+           flights[flight_tail % LINK_WINDOW_FRAMES].number <= acked;
+         flight_tail++) {
+        const struct in_flight *flight = &flights[flight_tail % LINK_WINDOW_FRAMES];
+        if (io.stable.threads <= flight->thread)
+            io.stable.threads = flight->thread + 1;
+        if (io.stable.at[flight->thread] < flight->to)
+            io.stable.at[flight->thread] = flight->to;
+    }
+}
+
+/* ---- outputs ---- */
+
+/* The oldest entry of a thread's ring; NULL when empty. Skips padding. */
+static const struct output *ring_first(struct output_ring *ring)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+    for (;;) {
+        uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+        if (tail == head)
+            return NULL;
+        const struct output *entry =
+            (const struct output *)(ring->bytes + (tail & (OUTPUT_RING_BYTES - 1)));
+        if (entry->port != UINT16_MAX)
+            return entry;
+        atomic_store_explicit(&ring->tail, tail + entry->total, memory_order_release);
+    }
+}
+
+static void ring_pop(struct output_ring *ring, const struct output *entry)
+{
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    atomic_store_explicit(&ring->tail, tail + entry->total, memory_order_release);
+}
+
+static const struct output *first_output(uint32_t thread)
+{
+    if (replayed[thread].sent < replayed[thread].length)
+        return (const struct output *)(replayed[thread].bytes + replayed[thread].sent);
+    return ring_first(&process.runs[thread].outputs);
+}
+
+static void pop_output(uint32_t thread, const struct output *entry)
+{
+    if (replayed[thread].sent < replayed[thread].length)
+        replayed[thread].sent += entry->total;
+    else
+        ring_pop(&process.runs[thread].outputs, entry);
+}
+
+static uint32_t ship_thread_outputs(struct link *link, uint32_t thread)
+{
+    uint32_t frames = 0;
+    const struct output *entry = first_output(thread);
+    uint8_t *payload;
+    while (entry && (payload = link_reserve(link)) != NULL) {
+        uint32_t used = 0;
+        while (entry) {
+            struct packet_item item = {.number = entry->number,
+                                       .port = entry->port,
+                                       .length = entry->length,
+                                       .bytes = (const uint8_t *)(entry + 1)};
+            uint32_t wrote =
+                packet_item_write(payload + used, FRAME_PAYLOAD_MAX_BYTES - used, &item);
+            if (wrote == 0)
+                break;
+            used += wrote;
+            pop_output(thread, entry);
+            entry = first_output(thread);
+        }
+        ASSERT(used > 0);
+        link_commit(link, FRAME_OUTPUT, (uint16_t)thread, 0, used);
+        frames++;
+    }
+    return frames;
+}
+
+uint32_t ship_outputs(void)
+{
+    struct link *link = wire_link(io.ol_wire);
+    uint32_t frames = 0;
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+        if (process.runs[t].outputs.bytes)
+            frames += ship_thread_outputs(link, t);
+    return frames;
+}
+
+void ship_collect_replayed(void)
+{
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
+        struct output_ring *ring = &process.runs[t].outputs;
+        const struct output *entry;
+        while (ring->bytes && (entry = ring_first(ring)) != NULL) {
+            if (replayed[t].room - replayed[t].length < entry->total) {
+                replayed[t].room = 2 * replayed[t].room + OUTPUT_RING_BYTES;
+                replayed[t].bytes = realloc(replayed[t].bytes, replayed[t].room);
+                if (replayed[t].bytes == NULL)
+                    process_fail(STATUS_MEMORY, "no memory for the outputs of replay");
+            }
+            memcpy(replayed[t].bytes + replayed[t].length, entry, entry->total);
+            replayed[t].length += entry->total;
+            ring_pop(ring, entry);
+        }
+    }
+}
+
+bool ship_pending(void)
+{
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
+        const struct thread_run *run = &process.runs[t];
+        if (log_published(&run->log) != run->log.taken ||
+            (run->outputs.bytes && atomic_load(&run->outputs.head) != run->outputs.tail))
+            return true;
+    }
+    return false;
+}

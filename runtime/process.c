@@ -1,0 +1,91 @@
+/* See process.h. */
+#include "process.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/assert.h"
+#include "io/io.h"
+
+struct process process;
+__thread struct nf_thread *nf_self __attribute__((tls_model("initial-exec")));
+
+void process_fail(enum status status, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    dprintf(STDERR_FILENO, "palisade: %s\n", text);
+    _exit(status);
+}
+
+int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+int futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns)
+{
+    struct timespec timeout = {.tv_sec = timeout_ns / 1000000000,
+                               .tv_nsec = timeout_ns % 1000000000};
+    long result = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
+                          timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+    return result < 0 ? -errno : 0;
+}
+
+void futex_wake(_Atomic uint32_t *word, int count)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+void safe_enter(struct nf_thread *thread)
+{
+    struct thread_run *run = run_of(thread);
+    thread->saved_errno = errno;
+    /* seq_cst pairs with barrier_raise: either it sees us safe or we see the barrier. */
+    atomic_store(&run->safe, 1);
+    io_kick();
+}
+
+void safe_leave(struct nf_thread *thread)
+{
+    struct thread_run *run = run_of(thread);
+    for (;;) {
+        atomic_store(&run->safe, 0);
+        if (atomic_load(&process.barrier) == 0)
+            break;
+        atomic_store(&run->safe, 1);
+        io_kick();
+        futex_wait(&process.barrier, 1, -1);
+    }
+}
+
+void safe_wait(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t expected,
+               int64_t timeout_ns)
+{
+    safe_enter(thread);
+    futex_wait(word, expected, timeout_ns);
+    safe_leave(thread);
+}
+
+void log_wait_room(struct nf_thread *thread)
+{
+    struct thread_run *run = run_of(thread);
+    while (!log_has_room(&run->log)) {
+        uint32_t seen = atomic_load(&run->wake);
+        io_kick();
+        if (!log_has_room(&run->log))
+            futex_wait(&run->wake, seen, 1000000);
+    }
+}

@@ -1,0 +1,153 @@
+/*
+ * What belongs to this process and not to the NF: mode, rings, futexes, options. Shared by the
+ * hooks (NF threads) and the I/O thread.
+ *
+ * Who runs where
+ *   NF threads run the program and the hooks; they touch memory only: their log ring, their
+ *   output ring, the queues of their sockets. One I/O thread (the process's first) owns both
+ *   wires and both lifelines, ships logs and outputs, delivers inputs, takes snapshots, leads a
+ *   takeover. Nobody else exists.
+ *
+ * Safe state (snapshot barrier)
+ *   A thread that waits inside a restartable hook is `safe`: its context is saved, it touches no
+ *   image memory until it has left the safe state, and leaving waits while a barrier is up. So
+ *   a barrier needs to wake nobody.
+ */
+#ifndef PALISADE_PROCESS_H
+#define PALISADE_PROCESS_H
+
+#include <pthread.h>
+
+#include "core/message.h"
+#include "core/status.h"
+#include "image.h"
+#include "options.h"
+
+enum mode {
+    MODE_OFF,    /* role=off: hooks call libc */
+    MODE_RECORD, /* live */
+    MODE_REPLAY, /* a backup during takeover */
+};
+
+/* One packet of a queue or of the memory of inputs. */
+struct slot {
+    packet_id id;
+    uint16_t port;
+    uint16_t length;
+    uint8_t bytes[PACKET_MAX_BYTES];
+};
+
+/* Inputs of one virtual socket: the I/O thread writes, one NF thread at a time reads. */
+struct queue {
+    _Alignas(64) _Atomic uint64_t head; /* written by the I/O thread */
+    _Alignas(64) _Atomic uint64_t tail; /* written by the reader, under `reading` */
+    pthread_mutex_t reading;
+    _Atomic uint64_t waiters; /* bit per NF thread asleep until something comes */
+    struct slot *slots;       /* options.queue_packets, a power of two */
+};
+
+/* Outputs of one thread on their way to the I/O thread: { struct output; bytes } 8-aligned. */
+struct output {
+    uint64_t number;
+    uint16_t port;
+    uint16_t length;
+    uint32_t total; /* bytes of this entry; port == UINT16_MAX: padding to the ring's end */
+};
+#define OUTPUT_RING_BYTES (1u << 20)
+struct output_ring {
+    _Alignas(64) _Atomic uint64_t head; /* written by the NF thread */
+    uint64_t tail_seen;
+    _Alignas(64) _Atomic uint64_t tail; /* written by the I/O thread */
+    uint8_t *bytes;
+};
+
+/* The process's side of one NF thread. */
+struct thread_run {
+    struct log log;
+    struct output_ring outputs;
+    struct log_reader reader;
+    _Alignas(64) _Atomic uint32_t safe; /* see top */
+    _Atomic uint32_t wake;              /* futex: inputs, log or output room */
+    _Atomic uint32_t parked;            /* futex: 1 while held at a barrier */
+    uint8_t *tcb; /* thread pointer: the program's TLS ends here */
+};
+
+struct process {
+    _Atomic uint32_t mode; /* enum mode; changes only while every NF thread waits */
+    struct nf_options options;
+    _Atomic uint32_t barrier; /* 1 while a snapshot is being taken */
+    _Atomic uint32_t io_asleep; /* I/O thread blocks in poll: wake it by io_wake() */
+    _Atomic uint32_t nf_ready;  /* the NF has begun to receive */
+    struct thread_run *runs;    /* THREADS_MAX */
+    struct log *logs[THREADS_MAX];
+    struct queue *queues[SOCKETS_MAX];
+    uint16_t port_count;
+    struct port *ports; /* as the IL announced them */
+    struct heap *heap;
+    const struct memory_io *memory_io; /* io=memory: packets from memory, for benchmarks */
+    int64_t clock_offset_ns[RECORD_CLOCKS];
+    uint64_t held[THREADS_MAX];        /* takeover: outputs the OL already has (R14) */
+    uint64_t effects_done[THREADS_MAX]; /* takeover: effects already performed (R18) */
+};
+
+extern struct process process;
+
+/* This thread's record, NULL on threads that are not the NF's. entry.S reads it too. */
+extern __thread struct nf_thread *nf_self __attribute__((tls_model("initial-exec")));
+
+static inline enum mode process_mode(void)
+{
+    return (enum mode)atomic_load_explicit(&process.mode, memory_order_relaxed);
+}
+
+static inline struct thread_run *run_of(const struct nf_thread *thread)
+{
+    return &process.runs[thread->core.index];
+}
+
+/* Ends the process with one sentence: "palisade: ...". Any thread. */
+__attribute__((noreturn, format(printf, 2, 3))) void process_fail(enum status status,
+                                                                  const char *format, ...);
+
+/* ---- safe state; restartable hooks only ---- */
+
+void safe_enter(struct nf_thread *thread);
+void safe_leave(struct nf_thread *thread);
+/* A restartable hook calls this first: stops here while a barrier is up. */
+static inline void safe_point(struct nf_thread *thread)
+{
+    if (__builtin_expect(atomic_load_explicit(&process.barrier, memory_order_relaxed), 0)) {
+        safe_enter(thread);
+        safe_leave(thread);
+    }
+}
+
+/* Wakes the I/O thread if it sleeps. Any thread. */
+void io_wake(void);
+static inline void io_kick(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (__builtin_expect(atomic_load_explicit(&process.io_asleep, memory_order_relaxed), 0))
+        io_wake();
+}
+
+/* The thread waits in the runtime until `*word` may have left `expected`; a restartable wait. */
+void safe_wait(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t expected,
+               int64_t timeout_ns);
+
+/* Waits for log room; not restartable, the I/O thread makes room even during a barrier. */
+void log_wait_room(struct nf_thread *thread);
+static inline struct log *log_ready(struct nf_thread *thread)
+{
+    struct log *log = &run_of(thread)->log;
+    if (__builtin_expect(!log_has_room(log), 0))
+        log_wait_room(thread);
+    return log;
+}
+
+int futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns);
+void futex_wake(_Atomic uint32_t *word, int count);
+
+int64_t now_ns(void); /* CLOCK_MONOTONIC */
+
+#endif

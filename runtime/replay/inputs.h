@@ -1,0 +1,32 @@
+/*
+ * The memory of inputs during a takeover: what the input logger feeds again from the base on.
+ *
+ * Replay consumes by id, in the order the logs say. What nobody consumed within the cut is
+ * offered again to the live NF: the set, not a suffix (R15).
+ */
+#ifndef PALISADE_REPLAY_INPUTS_H
+#define PALISADE_REPLAY_INPUTS_H
+
+#include "core/frame.h"
+
+/*
+ * Starts empty: the first input to come is `first`; of those below `next` only the ids in
+ * `pending` (ascending) were not yet consumed at the base. I/O thread.
+ */
+void inputs_begin(packet_id first, packet_id next, const packet_id *pending, uint32_t count);
+/* The next input arrived; ids are contiguous (-EBADMSG otherwise). I/O thread. */
+int inputs_add(const struct packet_item *item);
+/* The bytes of an input that replay receives; waits for it to arrive. NULL: it was consumed
+ * before, or never will come. Valid until the go-live. NF threads in replay. */
+const uint8_t *inputs_consume(packet_id id, uint16_t *port, uint16_t *length);
+
+/* After replay: the oldest input nobody consumed, false when there is none left. I/O thread. */
+bool inputs_next(struct packet_item *item);
+void inputs_pop(void);
+/* True until all was handed on; then inputs may bypass this memory. */
+bool inputs_kept(void);
+/* One past the last input that arrived here. */
+packet_id inputs_end(void);
+uint64_t inputs_bytes(void);
+
+#endif

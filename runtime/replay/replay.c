@@ -1,0 +1,138 @@
+/* See replay.h. `waiting` and `living` are guarded by `mutex`; waiting is also read outside. */
+#include "replay/replay.h"
+
+#include <errno.h>
+
+#include "core/assert.h"
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t progress;
+    _Atomic uint64_t generation; /* of progress */
+    _Atomic uint32_t waiting;    /* threads that found nothing to do in this generation */
+    uint32_t living;
+    bool quiescent;
+} replay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .progress = PTHREAD_COND_INITIALIZER};
+
+#define OBJECTS 64u
+static _Atomic uint32_t objects[OBJECTS];
+
+static _Atomic uint32_t *object_word(const void *object)
+{
+    return &objects[((uintptr_t)object >> 4) * 0x9E3779B1u >> 16 & (OBJECTS - 1)];
+}
+
+void replay_object_lock(const void *object)
+{
+    while (atomic_exchange(object_word(object), 1))
+        __builtin_ia32_pause();
+}
+
+void replay_object_unlock(const void *object)
+{
+    atomic_store(object_word(object), 0);
+}
+
+uint64_t replay_look(void)
+{
+    return atomic_load(&replay.generation);
+}
+
+static void check_quiescent(void)
+{
+    if (replay.waiting == replay.living && process_mode() == MODE_REPLAY) {
+        replay.quiescent = true;
+        io_wake();
+    }
+}
+
+void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
+{
+    if (event == EVENT_DIVERGED)
+        process_fail(STATUS_DIVERGED,
+                     "replay departs from the log: thread %u, position %llu, %s: %s (G6)",
+                     thread->core.index, (unsigned long long)(thread->core.position + 1), what,
+                     run_of(thread)->reader.why);
+    pthread_mutex_lock(&replay.mutex);
+    /* Count first, look second: replay_passed does it the other way round, so one of us sees the
+     * other. */
+    atomic_fetch_add(&replay.waiting, 1);
+    if (atomic_load(&replay.generation) != look) {
+        atomic_fetch_sub(&replay.waiting, 1);
+    } else {
+        check_quiescent();
+        while (atomic_load(&replay.generation) == look)
+            pthread_cond_wait(&replay.progress, &replay.mutex);
+    }
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+/* mutex held: everybody asks again. */
+static void stir(void)
+{
+    atomic_fetch_add(&replay.generation, 1);
+    atomic_store(&replay.waiting, 0);
+    replay.quiescent = false;
+    pthread_cond_broadcast(&replay.progress);
+}
+
+void replay_passed(void)
+{
+    atomic_fetch_add(&replay.generation, 1);
+    if (atomic_load(&replay.waiting) == 0)
+        return;
+    pthread_mutex_lock(&replay.mutex);
+    stir();
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+void replay_thread_born(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    replay.living++;
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+void replay_thread_gone(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    ASSERT(replay.living > 0);
+    replay.living--;
+    stir();
+    /* stir() made all others ask again; the last of them to find nothing notices. With nobody left
+     * this is the end. */
+    check_quiescent();
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+void replay_begin(uint32_t living)
+{
+    pthread_mutex_lock(&replay.mutex);
+    replay.living = living;
+    replay.waiting = 0;
+    replay.quiescent = false;
+    atomic_store(&process.mode, MODE_REPLAY);
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+bool replay_quiescent(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    bool quiescent = replay.quiescent;
+    pthread_mutex_unlock(&replay.mutex);
+    return quiescent;
+}
+
+void replay_go_live(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    ASSERT(replay.quiescent);
+    atomic_store(&process.mode, MODE_RECORD);
+    stir();
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+uint64_t replay_events(void)
+{
+    return atomic_load(&replay.generation);
+}

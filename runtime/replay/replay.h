@@ -1,0 +1,62 @@
+/*
+ * Replay inside the NF process: threads wait for their turn until none can go on.
+ *
+ * A hook in MODE_REPLAY asks the core whether its event may happen (ev_*_replay). If not, it waits
+ * here until another thread has passed something, and asks again. When every living thread waits
+ * that way, the logs are exhausted: that is the maximal cut (G3). The threads stay where they are;
+ * after the output logger has committed the cut the mode becomes MODE_RECORD, all wake up, and
+ * each goes on live from the very hook it stands in.
+ */
+#ifndef PALISADE_REPLAY_H
+#define PALISADE_REPLAY_H
+
+#include "process.h"
+
+/* Taken before asking the core; makes it impossible to miss progress in between. NF threads. */
+uint64_t replay_look(void);
+/* Waits for progress since `look`; ends the process on EVENT_DIVERGED (G6), naming `what`. */
+void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what);
+/* This thread passed something others may wait for. NF threads; I/O thread for inputs. */
+void replay_passed(void);
+
+/*
+ * Serialises attempts on one object: between "it is my turn" and "I hold it" nobody else may look.
+ * Spins; hold it for a few instructions only. NF threads.
+ */
+void replay_object_lock(const void *object);
+void replay_object_unlock(const void *object);
+
+/* Thread births and deaths during replay. */
+void replay_thread_born(void);
+void replay_thread_gone(void);
+
+/* ---- I/O thread ---- */
+
+void replay_begin(uint32_t living);
+/* True once every living thread waits. */
+bool replay_quiescent(void);
+/* MODE_RECORD and wake everybody. */
+void replay_go_live(void);
+uint64_t replay_events(void); /* events passed, for the journal */
+
+/*
+ * Runs `attempt` (an expression of type enum event) until it passes or the process goes live;
+ * true when it passed in replay, false when the caller must perform the event live.
+ */
+#define REPLAYED(thread, what, attempt)                                                            \
+    ({                                                                                             \
+        bool passed_ = false;                                                                      \
+        while (__builtin_expect(process_mode() == MODE_REPLAY, 0)) {                               \
+            uint64_t look_ = replay_look();                                                        \
+            enum event event_ = (attempt);                                                         \
+            if (event_ == EVENT_PASS) {                                                            \
+                passed_ = true;                                                                    \
+                replay_passed();                                                                   \
+                break;                                                                             \
+            }                                                                                      \
+            replay_wait(thread, look_, event_, what);                                              \
+        }                                                                                          \
+        passed_;                                                                                   \
+    })
+
+#endif

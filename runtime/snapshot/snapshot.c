@@ -1,0 +1,311 @@
+/*
+ * See snapshot.h.
+ *
+ * Stop and copy: with all threads safe the regions are copied to a mirror, which is one memcpy of
+ * what the NF uses; the threads go on, and the I/O thread compares the mirror page by page with
+ * what it shipped last, a slice at a time, and ships what differs. Mirrors are sparse mappings
+ * of the same shape as the originals, so that finding a page's copy is arithmetic.
+ */
+#include "snapshot/snapshot.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/assert.h"
+#include "hooks/socket.h"
+#include "hooks/value.h"
+#include "snapshot/regions.h"
+
+#define REGIONS_MAX (THREADS_MAX + 16u)
+
+static struct {
+    enum snapshot_state state;
+    bool whole;
+    uint64_t next_number;
+    int64_t raised_ns;
+    struct region regions[REGIONS_MAX];
+    uint32_t region_count;
+    struct snapshot_mark mark;
+    uint8_t *description;
+    uint32_t description_bytes;
+    /* shipping */
+    bool begun;
+    uint32_t region;
+    uint64_t address;
+    struct snapshot_figures figures;
+} snapshot;
+
+/* ---- mirrors ---- */
+
+struct area {
+    uint64_t base, bytes;
+    uint8_t *copied, *shipped;
+};
+#define AREAS 4u
+static struct area areas[AREAS];
+
+static void area_open(struct area *area, uint64_t base, uint64_t bytes)
+{
+    *area = (struct area){.base = base, .bytes = bytes};
+    area->copied = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    area->shipped = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area->copied == MAP_FAILED || area->shipped == MAP_FAILED)
+        process_fail(STATUS_MEMORY, "no memory for the mirrors of snapshots");
+}
+
+static struct area *area_of(uint64_t address)
+{
+    for (uint32_t i = 0; i < AREAS; i++)
+        if (address - areas[i].base < areas[i].bytes)
+            return &areas[i];
+    ASSERT(!"address of a region lies in no area");
+    return NULL;
+}
+
+void snapshot_init(void)
+{
+    struct region program = regions_program();
+    area_open(&areas[0], program.start, program.end - program.start);
+    area_open(&areas[1], IMAGE_BASE, (sizeof(struct image) + 4095) & ~4095ul);
+    area_open(&areas[2], STACKS_BASE,
+              THREADS_MAX * ((uint64_t)process.options.stack_kib * 1024 + STACK_TOP_BYTES));
+    area_open(&areas[3], HEAP_BASE, (uint64_t)process.options.heap_mib << 20);
+    snapshot_restart(1);
+}
+
+void snapshot_restart(uint64_t next_number)
+{
+    snapshot.state = SNAPSHOT_IDLE;
+    snapshot.whole = true;
+    snapshot.next_number = next_number;
+}
+
+enum snapshot_state snapshot_state(void)
+{
+    return snapshot.state;
+}
+
+const struct snapshot_figures *snapshot_figures(void)
+{
+    return &snapshot.figures;
+}
+
+/* ---- barrier and copy ---- */
+
+void snapshot_begin(int64_t now)
+{
+    ASSERT(snapshot.state == SNAPSHOT_IDLE);
+    snapshot.raised_ns = now;
+    snapshot.state = SNAPSHOT_BARRIER;
+    atomic_store(&process.barrier, 1); /* seq_cst: see safe_enter */
+}
+
+static bool all_safe(void)
+{
+    for (uint32_t t = 0; t < __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE); t++) {
+        uint32_t lifecycle = atomic_load(&IMAGE->threads[t].lifecycle);
+        if (lifecycle != THREAD_EXITED && !atomic_load(&process.runs[t].safe))
+            return false;
+    }
+    return true;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    packet_id x = *(const packet_id *)a, y = *(const packet_id *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Ids that lie in queues: delivered, not consumed (R15). */
+static void describe_inputs(packet_id next_input)
+{
+    uint32_t count = 0, room = 0;
+    for (uint32_t s = 0; s < SOCKETS_MAX; s++)
+        if (process.queues[s])
+            room += queue_used(process.queues[s]);
+    uint8_t *bytes = malloc(12 + room * sizeof(packet_id));
+    packet_id *ids = malloc((room + 1) * sizeof(packet_id));
+    if (bytes == NULL || ids == NULL)
+        process_fail(STATUS_MEMORY, "no memory to describe a snapshot");
+    for (uint32_t s = 0; s < SOCKETS_MAX; s++) {
+        struct queue *queue = process.queues[s];
+        if (queue == NULL)
+            continue;
+        for (uint64_t at = queue->tail; at != queue->head; at++)
+            ids[count++] = queue->slots[at & queue_mask()].id;
+    }
+    ASSERT(count == room);
+    qsort(ids, count, sizeof *ids, compare_ids);
+    memcpy(bytes, &next_input, 8);
+    memcpy(bytes + 8, &count, 4);
+    memcpy(bytes + 12, ids, count * sizeof *ids);
+    snapshot.mark.inputs_from = count ? ids[0] : next_input;
+    free(snapshot.description);
+    snapshot.description = bytes;
+    snapshot.description_bytes = 12 + count * (uint32_t)sizeof *ids;
+    free(ids);
+}
+
+int snapshot_inputs_read(const uint8_t *bytes, uint32_t length, struct snapshot_inputs *out)
+{
+    *out = (struct snapshot_inputs){0};
+    if (length < 12)
+        return -EBADMSG;
+    memcpy(&out->next, bytes, 8);
+    memcpy(&out->count, bytes + 8, 4);
+    if (length != 12 + (uint64_t)out->count * sizeof(packet_id))
+        return -EBADMSG;
+    out->pending = malloc(length);
+    if (out->pending == NULL)
+        return -ENOMEM;
+    memcpy(out->pending, bytes + 12, length - 12);
+    return 0;
+}
+
+static void mark_threads(void)
+{
+    struct snapshot_mark *mark = &snapshot.mark;
+    memset(mark, 0, sizeof *mark);
+    mark->number = snapshot.next_number++;
+    mark->threads = mark->positions.threads = IMAGE->thread_count;
+    for (uint32_t t = 0; t < mark->threads; t++) {
+        struct nf_thread *thread = &IMAGE->threads[t];
+        mark->positions.at[t] = thread->core.position;
+        mark->outputs[t] = thread->core.outputs;
+        mark->effects[t] = thread->core.effects;
+        thread_state_segment(&thread->core);
+        log_reset(&process.runs[t].log);
+        if (thread->lifecycle == THREAD_RUNNING)
+            regions_tls_gather(t, process.runs[t].tcb);
+    }
+}
+
+bool snapshot_try_copy(packet_id next_input)
+{
+    ASSERT(snapshot.state == SNAPSHOT_BARRIER);
+    if (!all_safe())
+        return false;
+    int64_t stopped = now_ns();
+    mark_threads();
+    describe_inputs(next_input);
+    value_clocks_floor();
+    snapshot.region_count = regions_collect(snapshot.regions, REGIONS_MAX);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < snapshot.region_count; i++) {
+        struct region region = snapshot.regions[i];
+        struct area *area = area_of(region.start);
+        ASSERT(region.end <= area->base + area->bytes);
+        memcpy(area->copied + (region.start - area->base), (const void *)region.start,
+               region.end - region.start);
+        bytes += region.end - region.start;
+    }
+    atomic_store(&process.barrier, 0);
+    futex_wake(&process.barrier, INT32_MAX);
+    int64_t now = now_ns();
+    snapshot.figures = (struct snapshot_figures){.number = snapshot.mark.number,
+                                                 .pause_ns = now - snapshot.raised_ns,
+                                                 .copy_ns = now - stopped,
+                                                 .bytes = bytes};
+    snapshot.state = SNAPSHOT_SHIPPING;
+    snapshot.begun = false;
+    snapshot.region = 0;
+    snapshot.address = snapshot.regions[0].start;
+    return true;
+}
+
+/* ---- shipping ---- */
+
+static bool differs(uint64_t address)
+{
+    struct area *area = area_of(address);
+    uint64_t offset = address - area->base;
+    return snapshot.whole || memcmp(area->copied + offset, area->shipped + offset, 4096) != 0;
+}
+
+/* The next run of pages that must travel, from snapshot.address on; looks at `limit` pages. */
+static uint32_t next_pages(uint32_t limit, uint64_t *start)
+{
+    uint32_t pages = 0;
+    while (snapshot.region < snapshot.region_count && limit-- > 0 && pages < IMAGE_PAGES_MAX) {
+        const struct region *region = &snapshot.regions[snapshot.region];
+        if (snapshot.address == region->end) {
+            if (pages)
+                break;
+            snapshot.region++;
+            snapshot.address = snapshot.regions[snapshot.region].start;
+            continue;
+        }
+        if (differs(snapshot.address)) {
+            if (pages++ == 0)
+                *start = snapshot.address;
+        } else if (pages) {
+            break;
+        }
+        snapshot.address += 4096;
+    }
+    return pages;
+}
+
+static int send_pages(uint64_t start, uint32_t pages,
+                      int (*send)(void *context, const struct message *message), void *context)
+{
+    struct area *area = area_of(start);
+    uint64_t offset = start - area->base;
+    struct message message = {.kind = MESSAGE_IMAGE_PAGES,
+                              .image_pages = {.address = start,
+                                              .count = pages,
+                                              .bytes = area->copied + offset}};
+    memcpy(area->shipped + offset, area->copied + offset, pages * 4096ul);
+    snapshot.figures.shipped_bytes += pages * 4096ul;
+    return send(context, &message);
+}
+
+int snapshot_ship(size_t room, int (*send)(void *context, const struct message *message),
+                  void *context)
+{
+    ASSERT(snapshot.state == SNAPSHOT_SHIPPING);
+    int error = 0;
+    if (!snapshot.begun) {
+        struct message begin = {.kind = MESSAGE_IMAGE_BEGIN,
+                                .image_begin = {.mark = snapshot.mark,
+                                                .whole = snapshot.whole,
+                                                .description_bytes = snapshot.description_bytes,
+                                                .description = snapshot.description}};
+        error = send(context, &begin);
+        snapshot.begun = true;
+    }
+    /* A bounded slice, so that packets do not wait for a large comparison. */
+    for (uint32_t slice = 0; slice < 8 && error == 0; slice++) {
+        uint64_t start = 0;
+        uint32_t pages = next_pages(IMAGE_PAGES_MAX, &start);
+        if (pages) {
+            error = send_pages(start, pages, send, context);
+            if (room < pages * 4096ul)
+                break;
+            room -= pages * 4096ul;
+        }
+        if (snapshot.region == snapshot.region_count) {
+            struct message end = {.kind = MESSAGE_IMAGE_END,
+                                  .number = {.number = snapshot.mark.number}};
+            error = error ? error : send(context, &end);
+            snapshot.state = SNAPSHOT_COMMITTING;
+            snapshot.whole = false;
+            break;
+        }
+    }
+    return error;
+}
+
+bool snapshot_committed(uint64_t number, packet_id *inputs_from)
+{
+    if (snapshot.state != SNAPSHOT_COMMITTING || number != snapshot.mark.number)
+        return false;
+    snapshot.state = SNAPSHOT_IDLE;
+    *inputs_from = snapshot.mark.inputs_from;
+    return true;
+}

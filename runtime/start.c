@@ -1,0 +1,168 @@
+/*
+ * From the program's main to the roles (called by the main that the pass emits).
+ *
+ *   role=off     call the NF's main: hooks fall through to libc
+ *   role=master  connect, start the NF as thread 0, become the I/O thread
+ *   role=backup  connect, become the I/O thread; NF threads appear at a takeover
+ *
+ * Addresses must not be random: the process starts itself again without randomisation, once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/personality.h>
+#include <unistd.h>
+
+#include "abi_internal.h"
+#include "core/assert.h"
+#include "heap/heap.h"
+#include "hooks/effect.h"
+#include "hooks/memory_io.h"
+#include "hooks/thread.h"
+#include "io/io.h"
+#include "note.h"
+#include "snapshot/regions.h"
+#include "snapshot/snapshot.h"
+
+#define RESTARTED "PALISADE_RESTARTED"
+
+static void without_randomisation(char **argv)
+{
+    int persona = personality(0xffffffff);
+    if (persona >= 0 && (persona & ADDR_NO_RANDOMIZE))
+        return;
+    if (getenv(RESTARTED) == NULL && persona >= 0 &&
+        personality((unsigned long)persona | ADDR_NO_RANDOMIZE) >= 0) {
+        setenv(RESTARTED, "1", 1);
+        execv("/proc/self/exe", argv);
+    }
+    process_fail(STATUS_RANDOMISED,
+                 "address randomisation is on and this process may not switch it off (%s); start the "
+                 "program under `setarch -R`, or allow the personality system call",
+                 strerror(errno));
+}
+
+/* ---- G8 ---- */
+
+static void refuse_unhandled(void)
+{
+    struct notes_total total;
+    if (notes_total(&total) != 0 || total.foreign)
+        process_fail(STATUS_IDENTITY, "this program's Palisade note is of another version; compile "
+                                      "it again with this palisade-cc");
+    if (total.units == 0)
+        process_fail(STATUS_UNMODELLED, "this program carries no Palisade note; compile it with "
+                                        "palisade-cc");
+    uint32_t places = total.unhandled + total.missing;
+    if (places && process.options.unmodelled == OPTION_UNMODELLED_REFUSE)
+        process_fail(STATUS_UNMODELLED,
+                     "%u place%s of this program cannot be replayed%s%s; see `palisade report "
+                     "PROGRAM`, or set unmodelled=allow in PALISADE_OPTIONS at your own risk (G8)",
+                     places, places == 1 ? "" : "s", total.first_missing ? ", among them " : "",
+                     total.first_missing ? total.first_missing : "");
+}
+
+/* ---- thread 0 ---- */
+
+struct main_call {
+    int (*function)(int, char **, char **);
+    int argc;
+    char **argv, **envp;
+};
+
+static void *call_main(void *argument)
+{
+    const struct main_call *call = argument;
+    effects_exit(nf_self, call->function(call->argc, call->argv, call->envp));
+    return NULL;
+}
+
+/* Copies a vector of strings into the NF's heap: its pointers must hold in the backup too. */
+static char **copy_strings(char **from, int count)
+{
+    char **copy = heap_alloc(process.heap, 0, sizeof *copy * ((size_t)count + 1), NULL);
+    ASSERT(copy != NULL);
+    for (int i = 0; i < count; i++) {
+        size_t bytes = strlen(from[i]) + 1;
+        copy[i] = heap_alloc(process.heap, 0, bytes, NULL);
+        ASSERT(copy[i] != NULL);
+        memcpy(copy[i], from[i], bytes);
+    }
+    copy[count] = NULL;
+    return copy;
+}
+
+static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, char **, char **))
+{
+    int variables = 0;
+    while (envp[variables])
+        variables++;
+    struct main_call *call = heap_alloc(process.heap, 0, sizeof *call, NULL);
+    ASSERT(call != NULL);
+    *call = (struct main_call){.function = nf_main,
+                               .argc = argc,
+                               .argv = copy_strings(argv, argc),
+                               .envp = copy_strings(envp, variables)};
+    atomic_store(&process.mode, MODE_RECORD);
+    thread_main(call_main, call);
+}
+
+/* ---- roles ---- */
+
+static void prepare(void)
+{
+    char why[256];
+    io.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (io.wake_fd < 0)
+        process_fail(STATUS_KERNEL, "eventfd: %s", strerror(errno));
+    const char *path = process.options.journal[0] ? process.options.journal : NULL;
+    enum status status = journal_open(&io.journal, path, why);
+    if (status != STATUS_OK)
+        process_fail(status, "%s", why);
+    regions_init();
+    thread_space_map();
+    snapshot_init();
+}
+
+static void open_heap(void)
+{
+    process.heap =
+        heap_create((void *)HEAP_BASE, (size_t)process.options.heap_mib << 20);
+    if (process.heap == NULL)
+        process_fail(STATUS_MEMORY, "heap_mib=%u is too small for a heap", process.options.heap_mib);
+}
+
+HOOK int __palisade_start(int argc, char **argv, char **envp,
+                     int (*nf_main)(int, char **, char **), uint32_t abi)
+{
+    if (abi != PALISADE_ABI_VERSION)
+        process_fail(STATUS_IDENTITY, "the program was compiled for ABI %u, this library speaks %u; "
+                                      "recompile it", abi, PALISADE_ABI_VERSION);
+    nf_options_from_environment(&process.options);
+    if (process.options.role == OPTION_ROLE_OFF)
+        return nf_main(argc, argv, envp);
+    refuse_unhandled();
+    without_randomisation(argv);
+    prepare();
+    if (process.options.io == OPTION_IO_MEMORY) {
+        open_heap();
+        memory_io_open();
+        start_nf(argc, argv, envp, nf_main);
+        memory_io_run();
+    }
+    if (process.options.role == OPTION_ROLE_BACKUP) {
+        /* The heap comes with the image; its address is what counts. */
+        process.heap = (struct heap *)HEAP_BASE;
+        io_connect(ROLE_BACKUP);
+        journal_event(io.journal, "ready", "{s:s,s:I}", "role", "backup", "pid",
+                      (json_int_t)getpid());
+        io_run(IO_WARM);
+    }
+    open_heap();
+    io_connect(ROLE_MASTER);
+    io_reign(1);
+    journal_event(io.journal, "ready", "{s:s,s:I}", "role", "master", "pid", (json_int_t)getpid());
+    start_nf(argc, argv, envp, nf_main);
+    io_run(IO_LIVE);
+}

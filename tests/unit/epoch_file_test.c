@@ -1,0 +1,134 @@
+/* The epoch survives; damage, a full disk and a second user are refused by name. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "epoch_file.h"
+
+static char directory[64];
+
+static void path_of(char *path, size_t room, const char *name)
+{
+    snprintf(path, room, "%s/%s", directory, name);
+}
+
+static void setup(void)
+{
+    strcpy(directory, "/tmp/palisade-epoch-XXXXXX");
+    cr_assert_not_null(mkdtemp(directory));
+}
+
+static void teardown(void)
+{
+    DIR *listing = opendir(directory);
+    char path[512];
+
+    for (struct dirent *entry; (entry = readdir(listing));) {
+        path_of(path, sizeof path, entry->d_name);
+        unlink(path);
+    }
+    closedir(listing);
+    rmdir(directory);
+}
+
+TestSuite(epoch_file, .init = setup, .fini = teardown);
+
+static enum status open_it(struct epoch_file **file, uint32_t *epoch, char *why)
+{
+    return epoch_file_open(file, directory, "logger", epoch, why);
+}
+
+static void damage(const char *text)
+{
+    char path[128];
+    path_of(path, sizeof path, "logger.epoch");
+    FILE *out = fopen(path, "w");
+    fputs(text, out);
+    fclose(out);
+}
+
+Test(epoch_file, starts_at_zero_and_keeps_what_was_written)
+{
+    struct epoch_file *file;
+    uint32_t epoch = 99;
+    char why[256];
+
+    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK, "%s", why);
+    cr_assert_eq(epoch, 0);
+    cr_assert_eq(epoch_file_write(file, 41), 0);
+    cr_assert_eq(epoch_file_write(file, 42), 0);
+    epoch_file_close(file);
+    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
+    cr_assert_eq(epoch, 42);
+    epoch_file_close(file);
+}
+
+Test(epoch_file, makes_the_directory)
+{
+    struct epoch_file *file;
+    uint32_t epoch;
+    char why[256];
+
+    cr_assert_eq(rmdir(directory), 0);
+    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK, "%s", why);
+    epoch_file_close(file);
+}
+
+Test(epoch_file, a_second_process_is_refused)
+{
+    struct epoch_file *file, *second;
+    uint32_t epoch;
+    char why[256];
+
+    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
+    cr_assert_eq(open_it(&second, &epoch, why), STATUS_BUSY);
+    cr_assert_not_null(strstr(why, directory), "%s", why);
+    epoch_file_close(file);
+}
+
+Test(epoch_file, damage_is_refused_not_read_as_zero)
+{
+    static const char *const texts[] = {"",
+                                        "palisade-epoch 1 ",
+                                        "palisade-epoch 1 12",
+                                        "palisade-epoch 2 12\n",
+                                        "palisade-epoch 1 12\nx",
+                                        "12\n"};
+    struct epoch_file *file;
+    uint32_t epoch;
+    char why[256];
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        damage(texts[i]);
+        cr_assert_eq(open_it(&file, &epoch, why), STATUS_DISK, "\"%s\"", texts[i]);
+        cr_assert_not_null(strstr(why, "damaged"), "%s", why);
+    }
+    damage("palisade-epoch 1 12\n");
+    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
+    cr_assert_eq(epoch, 12);
+    epoch_file_close(file);
+}
+
+Test(epoch_file, a_write_that_fails_leaves_the_old_epoch)
+{
+    struct epoch_file *file;
+    uint32_t epoch;
+    char why[256], path[128];
+
+    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
+    cr_assert_eq(epoch_file_write(file, 7), 0);
+    /* A full disk, as far as the next file is concerned. */
+    path_of(path, sizeof path, "logger.epoch.new");
+    cr_assert_eq(symlink("/dev/full", path), 0);
+    cr_assert_lt(epoch_file_write(file, 8), 0);
+    unlink(path);
+    epoch_file_close(file);
+    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK, "%s", why);
+    cr_assert_eq(epoch, 7);
+    epoch_file_close(file);
+}

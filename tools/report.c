@@ -1,0 +1,169 @@
+/*
+ * Judges a program by its units' notes and puts the result into one JSON object (docs/report.md,
+ * "Program"); report_text.c prints that for a person.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "tools.h"
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "";
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Everything that stands in the way, of all units: a copy of the units' items, each with "unit". */
+static json_t *collect_items(const struct program *program, const char *key)
+{
+    json_t *out = json_array(), *unit, *item;
+    size_t i, j;
+    json_array_foreach(program->units, i, unit)
+    {
+        json_array_foreach(json_object_get(unit, key), j, item)
+        {
+            json_t *copy = json_copy(item);
+            json_object_set_new(copy, "unit", json_string(text(unit, "file")));
+            json_array_append_new(out, copy);
+        }
+    }
+    return out;
+}
+
+/* External functions that no unit defines. */
+static void add_missing(const struct program *program, json_t *unhandled)
+{
+    json_t *external, *item;
+    size_t i, j;
+    json_array_foreach(program->externals, i, external)
+    {
+        const char *name = text(external, "name");
+        if (json_object_get(program->defines, name))
+            continue;
+        json_t *unit = json_array_get(
+            program->units, (size_t)json_integer_value(json_object_get(external, "unit")));
+        json_array_foreach(json_object_get(unit, "externals"), j, item)
+        {
+            if (strcmp(text(item, "what"), name) != 0)
+                continue;
+            json_t *copy = json_copy(item);
+            json_object_set_new(copy, "unit", json_string(text(unit, "file")));
+            json_array_append_new(unhandled, copy);
+        }
+    }
+}
+
+/* A unit that took itself for the whole program does not expect others. */
+static void add_conflicts(const struct program *program, json_t *unhandled)
+{
+    json_t *unit;
+    size_t i;
+    json_array_foreach(program->units, i, unit)
+    {
+        if (json_array_size(program->units) > 1 &&
+            json_is_true(json_object_get(unit, "whole_program")))
+            json_array_append_new(
+                unhandled, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "kind", "unit", "what",
+                                     "compiled as the whole program, but linked with other units",
+                                     "file", text(unit, "file"), "line", 0, "advice",
+                                     "compile it without -palisade-whole-program", "unit",
+                                     text(unit, "file")));
+    }
+}
+
+/* Source files in the symbol table that left no note. */
+static json_t *find_uninstrumented(const struct program *program)
+{
+    json_t *out = json_array(), *source, *unit, *other;
+    size_t i, j;
+    json_array_foreach(program->sources, i, source)
+    {
+        bool known = false;
+        json_array_foreach(program->units, j, unit)
+        {
+            known |= strcmp(base_name(text(unit, "file")), json_string_value(source)) == 0;
+        }
+        json_array_foreach(out, j, other)
+        {
+            known |= json_equal(source, other);
+        }
+        if (!known)
+            json_array_append(out, source);
+    }
+    return out;
+}
+
+static json_t *sum_counters(const struct program *program, const char *key)
+{
+    json_t *out = json_object(), *unit, *value;
+    const char *name;
+    size_t i;
+    json_array_foreach(program->units, i, unit)
+    {
+        json_object_foreach(json_object_get(unit, key), name, value)
+        {
+            json_int_t sum = json_integer_value(json_object_get(out, name));
+            json_object_set_new(out, name, json_integer(sum + json_integer_value(value)));
+        }
+    }
+    return out;
+}
+
+static json_t *judge(const struct program *program, const char *path)
+{
+    json_t *unhandled = collect_items(program, "unhandled");
+    add_missing(program, unhandled);
+    add_conflicts(program, unhandled);
+    const char *verdict = "ready";
+    if (program->foreign > 0)
+        verdict = "other-version";
+    else if (json_array_size(program->units) == 0)
+        verdict = "not-instrumented";
+    else if (json_array_size(unhandled) > 0)
+        verdict = "refused";
+    json_t *report = json_object();
+    json_object_set_new(report, "schema", json_integer(1));
+    json_object_set_new(report, "program", json_string(path));
+    json_object_set_new(report, "verdict", json_string(verdict));
+    json_object_set_new(report, "unhandled", unhandled);
+    json_object_set_new(report, "notes", collect_items(program, "notes"));
+    json_object_set_new(report, "uninstrumented", find_uninstrumented(program));
+    json_object_set_new(report, "stripped", json_boolean(program->stripped));
+    json_object_set_new(report, "other_version_units", json_integer(program->foreign));
+    json_object_set_new(report, "counters", sum_counters(program, "counters"));
+    json_object_set_new(report, "classes", sum_counters(program, "classes"));
+    json_object_set(report, "units", program->units);
+    return report;
+}
+
+int report_run(const char *path, bool json)
+{
+    struct program program;
+    int status = program_read(&program, path);
+    if (status == STATUS_OK) {
+        json_t *report = judge(&program, path);
+        const char *verdict = text(report, "verdict");
+        if (json) {
+            json_dumpf(report, stdout, JSON_INDENT(2));
+            putchar('\n');
+        } else {
+            report_print(report);
+        }
+        if (strcmp(verdict, "other-version") == 0)
+            status = STATUS_PROTOCOL;
+        else if (strcmp(verdict, "ready") != 0)
+            status = STATUS_UNMODELLED;
+        json_decref(report);
+        if (fflush(stdout) != 0)
+            status = STATUS_DISK;
+    }
+    program_free(&program);
+    return status;
+}

@@ -1,0 +1,327 @@
+/*
+ * palisade-input-logger: takes every packet that enters a port, numbers it, keeps a copy and feeds
+ * the reigning NF. The rules are core/input_log.h.
+ *
+ * Packets count from the first reign on: what arrives while no NF was ever there is dropped, as
+ * a box that is switched off drops it. Between a master's death and its successor everything is
+ * kept.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/assert.h"
+#include "core/input_log.h"
+#include "epoch_file.h"
+#include "logger.h"
+
+#define PORT_RECEIVE_FRAMES 8192u
+#define FEED_FRAMES 64u /* in one round */
+/* What one batch can take of the ring, the ring's padding at its end included. */
+#define BATCH_ROOM_BYTES                                                                           \
+    ((LOGGER_BATCH + 1) * (uint64_t)(PACKET_MAX_BYTES + PACKET_ITEM_HEADER_BYTES))
+
+struct input_logger {
+    struct input_log *log;
+    struct epoch_file *epochs;
+    uint64_t incarnation;
+    struct peer *reigning; /* NULL: nobody is fed */
+    bool collecting;       /* somebody reigned, and did not end its reign */
+    bool full;             /* the ring has no room for a batch: frames stay in the socket */
+    uint64_t dropped_idle, dropped_long, dropped_full, reigns, stale;
+};
+
+static enum status start(struct logger *logger, char *why)
+{
+    struct input_logger *il = calloc(1, sizeof *il);
+    uint32_t epoch;
+
+    if (!il) {
+        snprintf(why, WHY_BYTES, "out of memory");
+        return STATUS_MEMORY;
+    }
+    logger->state = il;
+    enum status status = epoch_file_open(&il->epochs, logger->options.state,
+                                         logger->behaviour->defaults->program, &epoch, why);
+    if (status != STATUS_OK)
+        return status;
+    il->log = input_log_create(logger->options.memory_bytes, epoch);
+    if (!il->log || getrandom(&il->incarnation, sizeof il->incarnation, 0) < 0) {
+        snprintf(why, WHY_BYTES, "out of memory: give less with --memory");
+        return STATUS_MEMORY;
+    }
+    return STATUS_OK;
+}
+
+static void stop(struct logger *logger)
+{
+    struct input_logger *il = logger->state;
+
+    input_log_destroy(il->log);
+    epoch_file_close(il->epochs);
+    free(il);
+    logger->state = NULL;
+}
+
+static uint32_t epoch_of(const struct input_logger *il)
+{
+    struct input_log_state state;
+    input_log_state(il->log, &state);
+    return state.epoch;
+}
+
+static int hello(struct logger *logger, struct peer *peer, struct message_welcome *welcome)
+{
+    struct input_logger *il = logger->state;
+
+    (void)peer; /* whoever comes may listen; to be fed is another matter (REIGN) */
+    welcome->epoch = epoch_of(il);
+    welcome->incarnation = il->incarnation;
+    return 0;
+}
+
+static void greeted(struct logger *logger, struct peer *peer)
+{
+    (void)logger;
+    /* Only acknowledgements come back on this link: the session fences them well enough. */
+    link_set_epoch(wire_link(peer->device->wire), epoch_of(logger->state), 0);
+}
+
+/* `first` 0 asks for the oldest packet kept: a master without a past. */
+static int reign(struct logger *logger, struct peer *peer, const struct message *message)
+{
+    struct input_logger *il = logger->state;
+    struct input_log_state state;
+    uint32_t epoch = message->epoch;
+
+    input_log_state(il->log, &state);
+    packet_id first = message->reign.first ? message->reign.first : state.oldest;
+    if (!message->reign.claimant || message->reign.claimant != peer->claimant)
+        return peer_refuse(logger, peer, STATUS_PROTOCOL, "REIGN for another than who said HELLO");
+    int error = input_log_reign(il->log, epoch, message->reign.claimant, first);
+    if (error == -ERANGE)
+        return peer_refuse(logger, peer, STATUS_FENCED,
+                           "packets from %llu on are wanted, kept are %llu to %llu",
+                           (unsigned long long)first, (unsigned long long)state.oldest,
+                           (unsigned long long)state.next);
+    if (error)
+        return peer_refuse(logger, peer, STATUS_FENCED,
+                           "epoch %u is not the newest or has another master: %u reigns", epoch,
+                           state.epoch);
+    il->reigning = NULL; /* until the disk has it, nobody is fed */
+    error = epoch_file_write(il->epochs, epoch);
+    if (error)
+        return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
+                           logger->options.state, strerror(-error));
+    il->reigning = peer;
+    il->collecting = true;
+    il->reigns++;
+    link_set_epoch(wire_link(peer->device->wire), epoch, 0);
+    const struct message answer = {
+        .kind = MESSAGE_REIGN,
+        .epoch = epoch,
+        .reign = {.claimant = peer->claimant, .first = first},
+    };
+    peer_send(logger, peer, &answer);
+    journal_event(logger->journal, "reign", "{s:I,s:I,s:s}", "epoch", (json_int_t)epoch, "first",
+                  (json_int_t)first, "link", peer->device->name);
+    return 0;
+}
+
+/* The NF ends normally: what it was sent has done its work. */
+static void reign_end(struct logger *logger)
+{
+    struct input_logger *il = logger->state;
+    struct input_log_state state;
+
+    input_log_state(il->log, &state);
+    input_log_truncate(il->log, state.epoch, state.next);
+    il->reigning = NULL;
+    il->collecting = false;
+    journal_event(logger->journal, "master_ended", "{s:I}", "epoch", (json_int_t)state.epoch);
+}
+
+static int message(struct logger *logger, struct peer *peer, const struct message *message)
+{
+    struct input_logger *il = logger->state;
+    int error;
+
+    switch (message->kind) {
+    case MESSAGE_REIGN:
+        return reign(logger, peer, message);
+    case MESSAGE_TRUNCATE:
+        error = peer == il->reigning
+                    ? input_log_truncate(il->log, message->epoch, message->number.number)
+                    : -ESTALE;
+        il->stale += error == -ESTALE;
+        if (error && error != -ESTALE)
+            return peer_refuse(logger, peer, STATUS_PROTOCOL, "TRUNCATE to %llu, not yet numbered",
+                               (unsigned long long)message->number.number);
+        return 0;
+    case MESSAGE_REFUSE:
+        journal_event(logger->journal, "peer_says", "{s:s,s:i,s:s}", "role", peer_role_name(peer),
+                      "status", (int)message->refuse.status, "text", message->refuse.text);
+        if (message->refuse.status == STATUS_OK && peer == il->reigning)
+            reign_end(logger);
+        return 0;
+    default:
+        return peer_refuse(logger, peer, STATUS_PROTOCOL, "%s to an input logger",
+                           message_kind_name(message->kind));
+    }
+}
+
+static void frame(struct logger *logger, struct peer *peer, const struct frame *frame,
+                  const uint8_t *payload)
+{
+    (void)peer;
+    (void)frame;
+    (void)payload;
+    logger->frames_unexpected++; /* an NF has nothing to say here but acknowledgements */
+}
+
+static void lost(struct logger *logger, struct peer *peer, int error)
+{
+    struct input_logger *il = logger->state;
+    const char *cause = error == -EPIPE ? "closed" : error == -ETIMEDOUT ? "silent" : "refused";
+
+    journal_event(logger->journal, peer == il->reigning ? "master_lost" : "backup_lost", "{s:s}",
+                  "cause", cause);
+    if (peer == il->reigning)
+        il->reigning = NULL;
+}
+
+/* ---- the round ---- */
+
+static bool ring_has_room(const struct input_logger *il)
+{
+    struct input_log_state state;
+
+    input_log_state(il->log, &state);
+    return state.bytes_used + BATCH_ROOM_BYTES <= state.bytes_total;
+}
+
+static void packet_take(struct input_logger *il, uint16_t port, const struct xsk_packet *packet)
+{
+    if (!il->collecting)
+        il->dropped_idle++;
+    else if (packet->length > PACKET_MAX_BYTES)
+        il->dropped_long++;
+    else if (!input_log_accept(il->log, port, packet->bytes, (uint16_t)packet->length))
+        il->dropped_full++; /* the ring's index was full before its bytes */
+}
+
+static uint32_t ports_receive(struct logger *logger)
+{
+    struct input_logger *il = logger->state;
+    struct xsk_packet packets[LOGGER_BATCH];
+    uint32_t work = 0;
+
+    for (uint32_t p = 0; p < logger->options.port_count; p++) {
+        struct port_device *port = &logger->ports[p];
+        il->full = il->collecting && !ring_has_room(il);
+        if (port->gone || il->full)
+            continue;
+        uint32_t got = xsk_receive(port->xsk, packets, LOGGER_BATCH);
+        for (uint32_t i = 0; i < got; i++)
+            packet_take(il, (uint16_t)p, &packets[i]);
+        xsk_release(port->xsk);
+        work += got;
+    }
+    return work;
+}
+
+/* Packs what the reigning NF has not been sent into frames, as far as its window allows. */
+static uint32_t feed(struct input_logger *il)
+{
+    struct link *link = wire_link(il->reigning->device->wire);
+    struct packet_item item;
+    uint32_t frames = 0;
+
+    while (frames < FEED_FRAMES && input_log_next(il->log, &item)) {
+        uint8_t *payload = link_reserve(link);
+        if (!payload)
+            break;
+        uint32_t length = 0, wrote;
+        while (input_log_next(il->log, &item) &&
+               (wrote = packet_item_write(payload + length, FRAME_PAYLOAD_MAX_BYTES - length,
+                                          &item)) > 0) {
+            length += wrote;
+            input_log_sent(il->log);
+        }
+        ASSERT(length > 0);
+        link_commit(link, FRAME_INPUT, 0, 0, length);
+        frames++;
+    }
+    return frames;
+}
+
+static uint32_t step(struct logger *logger)
+{
+    struct input_logger *il = logger->state;
+    uint32_t work = ports_receive(logger);
+
+    if (il->reigning && !il->reigning->leaving)
+        work += feed(il);
+    return work;
+}
+
+static bool wants_packets(struct logger *logger)
+{
+    return !((struct input_logger *)logger->state)->full;
+}
+
+static int64_t next_wake(struct logger *logger)
+{
+    (void)logger;
+    return INT64_MAX;
+}
+
+static void counters(struct logger *logger, json_t *counters)
+{
+    const struct input_logger *il = logger->state;
+    struct input_log_state state;
+
+    input_log_state(il->log, &state);
+    json_object_set_new(
+        counters, "input_log",
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "epoch", (json_int_t)state.epoch, "oldest",
+                  (json_int_t)state.oldest, "next", (json_int_t)state.next, "unsent",
+                  (json_int_t)state.unsent, "accepted", (json_int_t)state.accepted, "refused_full",
+                  (json_int_t)state.refused_full, "bytes_used", (json_int_t)state.bytes_used,
+                  "bytes_total", (json_int_t)state.bytes_total));
+    json_object_set_new(
+        counters, "input",
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "dropped_idle", (json_int_t)il->dropped_idle,
+                  "dropped_long", (json_int_t)il->dropped_long, "dropped_full",
+                  (json_int_t)il->dropped_full, "reigns", (json_int_t)il->reigns, "stale_truncates",
+                  (json_int_t)il->stale, "fed", il->reigning != NULL));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct options_defaults defaults = {
+        .program = "palisade-input-logger",
+        .purpose = "Numbers and keeps every packet that enters a network function, and feeds it.",
+        .control = 7601,
+        .queue = 0,
+    };
+    static const struct behaviour behaviour = {
+        .defaults = &defaults,
+        .port_receive_frames = PORT_RECEIVE_FRAMES,
+        .port_program = XSK_PORT_PROGRAM,
+        .start = start,
+        .stop = stop,
+        .hello = hello,
+        .greeted = greeted,
+        .message = message,
+        .frame = frame,
+        .lost = lost,
+        .step = step,
+        .wants_packets = wants_packets,
+        .next_wake = next_wake,
+        .counters = counters,
+    };
+    return logger_run(&behaviour, argc, argv);
+}

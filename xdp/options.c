@@ -1,0 +1,163 @@
+#include "options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/status.h"
+
+enum key {
+    KEY_PORT = 'p',
+    KEY_LINK = 'l',
+    KEY_CONTROL = 'c',
+    KEY_MEMORY = 'm',
+    KEY_STATE = 's',
+    KEY_JOURNAL = 'j',
+    KEY_QUEUE = 'q',
+    KEY_EXIT_WITHOUT_BACKUP = 0x100,
+};
+
+struct parsing {
+    struct options *options;
+    const struct options_defaults *defaults;
+};
+
+/* A whole decimal number within [least, most], or the process ends. */
+static uint64_t number_parse(struct argp_state *state, const char *option, const char *text,
+                             uint64_t least, uint64_t most)
+{
+    char *end;
+
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || end == text || *end || *text == '-' || value < least || value > most)
+        argp_failure(state, STATUS_USAGE, 0, "--%s %s: not a number from %llu to %llu", option,
+                     text, (unsigned long long)least, (unsigned long long)most);
+    return value;
+}
+
+static void device_copy(struct argp_state *state, const char *option, char *out, const char *text)
+{
+    if (!*text || strlen(text) >= IFNAMSIZ)
+        argp_failure(state, STATUS_USAGE, 0, "--%s: \"%s\" is no device name", option, text);
+    strcpy(out, text);
+}
+
+static void port_parse(struct argp_state *state, struct options *options, const char *text)
+{
+    const char *equals = strchr(text, '=');
+
+    if (options->port_count == PORTS_MAX)
+        argp_failure(state, STATUS_USAGE, 0, "more than %u ports", PORTS_MAX);
+    if (!equals || equals == text || equals - text >= (ptrdiff_t)PORT_NAME_BYTES)
+        argp_failure(state, STATUS_USAGE, 0,
+                     "--port %s: want NAME=DEVICE, NAME of 1 to 15 characters", text);
+    struct port_option *port = &options->ports[options->port_count];
+    memcpy(port->name, text, (size_t)(equals - text));
+    port->name[equals - text] = 0;
+    device_copy(state, "port", port->device, equals + 1);
+    for (uint32_t i = 0; i < options->port_count; i++)
+        if (!strcmp(options->ports[i].name, port->name) ||
+            !strcmp(options->ports[i].device, port->device))
+            argp_failure(state, STATUS_USAGE, 0, "--port %s: name or device given twice", text);
+    options->port_count++;
+}
+
+static void link_parse(struct argp_state *state, struct options *options, const char *text)
+{
+    if (options->link_count == LINKS_MAX)
+        argp_failure(state, STATUS_USAGE, 0, "more than %u links", LINKS_MAX);
+    for (uint32_t i = 0; i < options->link_count; i++)
+        if (!strcmp(options->links[i], text))
+            argp_failure(state, STATUS_USAGE, 0, "--link %s: given twice", text);
+    device_copy(state, "link", options->links[options->link_count++], text);
+}
+
+static error_t option_parse(int key, char *text, struct argp_state *state)
+{
+    struct parsing *parsing = state->input;
+    struct options *options = parsing->options;
+
+    switch (key) {
+    case KEY_PORT:
+        port_parse(state, options, text);
+        return 0;
+    case KEY_LINK:
+        link_parse(state, options, text);
+        return 0;
+    case KEY_CONTROL:
+        options->control = (uint16_t)number_parse(state, "control", text, 1, UINT16_MAX);
+        return 0;
+    case KEY_MEMORY:
+        options->memory_bytes = number_parse(state, "memory", text, 8, MEMORY_MIB_MAX) << 20;
+        return 0;
+    case KEY_STATE:
+        options->state = text;
+        return 0;
+    case KEY_JOURNAL:
+        options->journal = text;
+        return 0;
+    case KEY_QUEUE:
+        options->queue = (uint32_t)number_parse(state, "queue", text, 0, 63);
+        return 0;
+    case KEY_EXIT_WITHOUT_BACKUP:
+        if (!parsing->defaults->output)
+            return ARGP_ERR_UNKNOWN;
+        options->exit_without_backup = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_failure(state, STATUS_USAGE, 0, "\"%s\" is not expected here", text);
+        return 0;
+    case ARGP_KEY_END:
+        if (!options->port_count)
+            argp_failure(state, STATUS_USAGE, 0, "no --port NAME=DEVICE given");
+        if (!options->link_count)
+            argp_failure(state, STATUS_USAGE, 0, "no --link DEVICE given");
+        if (!options->state)
+            argp_failure(state, STATUS_USAGE, 0, "no --state DIRECTORY given");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void options_parse(struct options *options, const struct options_defaults *defaults, int argc,
+                   char **argv)
+{
+    const struct argp_option common[] = {
+        {"port", KEY_PORT, "NAME=DEVICE", 0,
+         "A world-facing device and the name under which the NF knows it (repeat; the same list, "
+         "in the same order, for both loggers)",
+         0},
+        {"link", KEY_LINK, "DEVICE", 0, "A device with an NF process behind it (repeat)", 0},
+        {"control", KEY_CONTROL, "PORT", 0, "TCP port of the lifelines", 0},
+        {"memory", KEY_MEMORY, "MIB", 0,
+         "Bound of what is kept: packets and logs; the output logger keeps images of as much "
+         "again (default 256)",
+         0},
+        {"state", KEY_STATE, "DIRECTORY", 0, "Where the epoch is kept; must survive a reboot", 0},
+        {"journal", KEY_JOURNAL, "FILE", 0, "Append what happens as JSON lines", 0},
+        {"queue", KEY_QUEUE, "N", 0, "Queue of the ports' devices to use", 0},
+        {"exit-without-backup", KEY_EXIT_WITHOUT_BACKUP, NULL, defaults->output ? 0 : OPTION_HIDDEN,
+         "End with status 75 when the master dies and no backup is there, instead "
+         "of waiting for one",
+         0},
+        {0},
+    };
+    const struct argp argp = {
+        .options = common,
+        .parser = option_parse,
+        .doc = defaults->purpose,
+    };
+    struct parsing parsing = {.options = options, .defaults = defaults};
+
+    *options = (struct options){
+        .control = defaults->control,
+        .queue = defaults->queue,
+        .memory_bytes = (uint64_t)MEMORY_MIB_DEFAULT << 20,
+    };
+    argp_err_exit_status = STATUS_USAGE;
+    if (argp_parse(&argp, argc, argv, 0, NULL, &parsing))
+        exit(STATUS_USAGE);
+}

@@ -1,0 +1,48 @@
+/*
+ * The command line of both loggers.
+ */
+#ifndef PALISADE_XDP_OPTIONS_H
+#define PALISADE_XDP_OPTIONS_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/message.h"
+
+#define LINKS_MAX 16u
+#define MEMORY_MIB_DEFAULT 256u
+#define MEMORY_MIB_MAX (1u << 20)
+
+struct port_option {
+    char name[PORT_NAME_BYTES];
+    char device[IFNAMSIZ];
+};
+
+struct options {
+    struct port_option ports[PORTS_MAX];
+    uint32_t port_count;
+    char links[LINKS_MAX][IFNAMSIZ];
+    uint32_t link_count;
+    uint16_t control;
+    uint32_t queue;
+    uint64_t memory_bytes;
+    const char *state;   /* directory */
+    const char *journal; /* file, or NULL */
+    bool exit_without_backup;
+};
+
+/* What differs between the two daemons. */
+struct options_defaults {
+    const char *program; /* "palisade-input-logger" */
+    const char *purpose; /* help text */
+    uint16_t control;
+    uint32_t queue;
+    bool output; /* knows --exit-without-backup */
+};
+
+/* Ends the process with STATUS_USAGE and a sentence when something is mistyped or missing. */
+void options_parse(struct options *options, const struct options_defaults *defaults, int argc,
+                   char **argv);
+
+#endif

@@ -1,0 +1,365 @@
+/*
+ * palisade-output-logger: stores the master's logs, holds its outputs until they may be released,
+ * keeps the committed image, leads takeovers. The rules are core/output_log.h; this is the hands
+ * and feet: links, lifelines, images, the epoch's disk.
+ */
+#include "output_logger.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/assert.h"
+#include "counters.h"
+
+#define PORT_SEND_FRAMES 2048u
+#define FLUSH_RETRY_NS 50000 /* a device that did not take everything is tried again */
+
+/* ---- actions of core/output_log.h ---- */
+
+static void action_release(void *context, uint32_t thread, uint64_t number, uint16_t port,
+                           const uint8_t *bytes, uint16_t length)
+{
+    struct output_logger *ol = context;
+
+    held_time_released(ol->times, thread, number, ol->logger->now_ns);
+    if (port >= ol->logger->options.port_count || !length) {
+        ol->unexpected_frames++; /* checked at arrival; an older incarnation's cannot come here */
+        return;
+    }
+    if (port_sender_send(&ol->senders[port], bytes, length)) {
+        logger_say(ol->logger, "out of memory for packets that wait for port %s",
+                   ol->logger->ports[port].name);
+        logger_end(ol->logger, STATUS_MEMORY);
+    }
+}
+
+static int action_persist_epoch(void *context, uint32_t epoch)
+{
+    struct output_logger *ol = context;
+    int error = epoch_file_write(ol->epochs, epoch);
+
+    if (!error)
+        ol->epoch = epoch;
+    return error;
+}
+
+static void action_committed(void *context, uint64_t number)
+{
+    struct output_logger *ol = context;
+    uint64_t bytes = images_committed(ol->images, number);
+    const struct message message = {
+        .kind = MESSAGE_COMMITTED, .epoch = ol->epoch, .number = {.number = number}};
+
+    ol->commits++;
+    ol->wanted = ol->imaging = false;
+    if (ol->master)
+        peer_send(ol->logger, ol->master, &message);
+    journal_event(ol->logger->journal, "image_committed", "{s:I,s:I}", "number", (json_int_t)number,
+                  "bytes", (json_int_t)bytes);
+}
+
+static const struct output_log_actions actions = {
+    .release = action_release,
+    .persist_epoch = action_persist_epoch,
+    .committed = action_committed,
+};
+
+/* ---- start and end of a reign ---- */
+
+static bool log_create(struct output_logger *ol)
+{
+    if (getrandom(&ol->incarnation, sizeof ol->incarnation, 0) < 0)
+        return false;
+    ol->log = output_log_create(ol->logger->options.memory_bytes, ol->epoch, ol->incarnation,
+                                &actions, ol);
+    return ol->log != NULL;
+}
+
+void output_reign_reset(struct output_logger *ol)
+{
+    output_log_destroy(ol->log);
+    images_clear(ol->images);
+    if (ol->backup)
+        images_feed_start(ol->images);
+    ol->master = NULL;
+    ol->reign = REIGN_NONE;
+    ol->ended = ol->wanted = ol->imaging = false;
+    if (!log_create(ol)) {
+        logger_say(ol->logger, "out of memory for the logs");
+        logger_end(ol->logger, STATUS_MEMORY);
+    }
+}
+
+static enum status start(struct logger *logger, char *why)
+{
+    struct output_logger *ol = calloc(1, sizeof *ol);
+
+    if (!ol) {
+        snprintf(why, WHY_BYTES, "out of memory");
+        return STATUS_MEMORY;
+    }
+    logger->state = ol;
+    ol->logger = logger;
+    enum status status = epoch_file_open(&ol->epochs, logger->options.state,
+                                         logger->behaviour->defaults->program, &ol->epoch, why);
+    if (status != STATUS_OK)
+        return status;
+    for (uint32_t i = 0; i < logger->options.port_count; i++)
+        ol->senders[i].port = &logger->ports[i];
+    ol->images = images_create(logger->options.memory_bytes);
+    ol->times = held_time_create();
+    if (!ol->images || !ol->times || !log_create(ol)) {
+        snprintf(why, WHY_BYTES, "out of memory: give less with --memory");
+        return STATUS_MEMORY;
+    }
+    return STATUS_OK;
+}
+
+static void stop(struct logger *logger)
+{
+    struct output_logger *ol = logger->state;
+
+    output_log_destroy(ol->log);
+    images_destroy(ol->images);
+    held_time_destroy(ol->times);
+    epoch_file_close(ol->epochs);
+    for (uint32_t i = 0; i < logger->options.port_count; i++)
+        port_sender_free(&ol->senders[i]);
+    free(ol);
+    logger->state = NULL;
+}
+
+/* ---- who may come in ---- */
+
+/* Identities can be long: both are shown from a little before they differ. */
+static int refuse_identity(struct output_logger *ol, struct peer *peer, const char *ours)
+{
+    size_t same = 0;
+
+    while (ours[same] && ours[same] == peer->identity[same])
+        same++;
+    size_t from = same > 40 ? same - 40 : 0;
+    const char *dots = from ? "..." : "";
+    return peer_refuse(ol->logger, peer, STATUS_IDENTITY,
+                       "the backup is not what the master is: master \"%s%.180s\", backup "
+                       "\"%s%.180s\"",
+                       dots, ours + from, dots, peer->identity + from);
+}
+
+static bool is_fenced(const struct output_logger *ol, uint64_t claimant)
+{
+    for (uint32_t i = 0; i < ol->fenced_count; i++)
+        if (ol->fenced[i] == claimant)
+            return true;
+    return false;
+}
+
+static int master_hello(struct output_logger *ol, struct peer *peer)
+{
+    uint32_t epoch;
+
+    if (is_fenced(ol, peer->claimant))
+        return peer_refuse(ol->logger, peer, STATUS_FENCED,
+                           "this process lost its reign: epoch %u has begun", ol->epoch);
+    if (ol->reign == REIGN_MASTER)
+        return peer_refuse(ol->logger, peer, STATUS_BUSY,
+                           "another master reigns under epoch %u: start this one as a backup",
+                           ol->epoch);
+    if (ol->reign != REIGN_NONE)
+        return peer_refuse(ol->logger, peer, STATUS_BUSY,
+                           "the state of a dead master waits here: start this NF as a backup");
+    int error = output_log_start(ol->log, &epoch);
+    if (error)
+        return peer_refuse(ol->logger, peer, error == -EBUSY ? STATUS_BUSY : STATUS_DISK,
+                           "the epoch cannot be raised in %s: %s", ol->logger->options.state,
+                           strerror(-error));
+    ol->reign = REIGN_MASTER;
+    ol->master = peer;
+    memcpy(ol->identity, peer->identity, sizeof ol->identity);
+    if (ol->backup && strcmp(ol->backup->identity, ol->identity))
+        refuse_identity(ol, ol->backup, ol->identity);
+    return 0;
+}
+
+static int backup_hello(struct output_logger *ol, struct peer *peer)
+{
+    if (is_fenced(ol, peer->claimant))
+        return peer_refuse(ol->logger, peer, STATUS_FENCED,
+                           "this process lost its reign: epoch %u has begun", ol->epoch);
+    if (ol->reign != REIGN_NONE && strcmp(ol->identity, peer->identity))
+        return refuse_identity(ol, peer, ol->identity);
+    if (ol->backup && !ol->backup->leaving)
+        return peer_refuse(ol->logger, peer, STATUS_BUSY, "a backup is attached already");
+    ol->backup = peer;
+    images_feed_start(ol->images);
+    return 0;
+}
+
+static int hello(struct logger *logger, struct peer *peer, struct message_welcome *welcome)
+{
+    struct output_logger *ol = logger->state;
+    int error = peer->role == ROLE_MASTER ? master_hello(ol, peer) : backup_hello(ol, peer);
+
+    welcome->epoch = ol->epoch;
+    welcome->incarnation = ol->incarnation;
+    return error;
+}
+
+static void greeted(struct logger *logger, struct peer *peer)
+{
+    struct output_logger *ol = logger->state;
+
+    link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
+}
+
+static void lost(struct logger *logger, struct peer *peer, int error)
+{
+    struct output_logger *ol = logger->state;
+    const char *cause = error == -EPIPE ? "closed" : error == -ETIMEDOUT ? "silent" : "refused";
+
+    if (peer == ol->backup) {
+        images_feed_stop(ol->images);
+        ol->backup = NULL;
+        journal_event(logger->journal, "backup_lost", "{s:s}", "cause", cause);
+        if (ol->reign == REIGN_REPLAY)
+            takeover_again(ol);
+    } else if (peer == ol->master && ol->ended) {
+        logger_say(logger, "the master ended");
+        journal_event(logger->journal, "master_ended", "{s:I}", "epoch", (json_int_t)ol->epoch);
+        output_reign_reset(ol);
+        if (ol->backup)
+            peer_refuse(logger, ol->backup, STATUS_OK, "the master ended: nothing to take over");
+    } else if (peer == ol->master) {
+        if (error == -ETIMEDOUT) /* should it wake, it learns why */
+            lifeline_send(peer->line, &(struct message){
+                                          .kind = MESSAGE_REFUSE,
+                                          .epoch = ol->epoch,
+                                          .refuse = {.status = STATUS_FENCED,
+                                                     .text = "it was silent: another one reigns"}});
+        takeover_begin(ol, cause);
+    }
+}
+
+static void frame(struct logger *logger, struct peer *peer, const struct frame *frame,
+                  const uint8_t *payload)
+{
+    output_frame(logger->state, peer, frame, payload);
+}
+
+static int message(struct logger *logger, struct peer *peer, const struct message *message)
+{
+    return output_message(logger->state, peer, message);
+}
+
+/* ---- the round ---- */
+
+/*
+ * Frames the master may send beyond what was delivered: from the memory that is left. A quarter is
+ * kept back until an image is under way, for the snapshot that frees memory needs the logs and
+ * outputs before its barrier (R13).
+ */
+static void credit_set(struct output_logger *ol)
+{
+    size_t room = output_log_room(ol->log);
+    size_t taken = ol->imaging ? 0 : ol->logger->options.memory_bytes / 4;
+
+    for (uint32_t i = 0; i < ol->logger->options.port_count; i++)
+        taken += ol->senders[i].queued_bytes;
+    size_t frames = room > taken ? (room - taken) / (2 * FRAME_PAYLOAD_MAX_BYTES) : 0;
+    link_set_credit(wire_link(ol->master->device->wire),
+                    frames < LINK_WINDOW_FRAMES ? (uint32_t)frames : LINK_WINDOW_FRAMES);
+}
+
+static uint32_t step(struct logger *logger)
+{
+    struct output_logger *ol = logger->state;
+    uint32_t work = 0;
+
+    if (ol->reign == REIGN_MASTER && !ol->master->leaving) {
+        credit_set(ol);
+        if (!ol->wanted && output_log_wants_snapshot(ol->log)) {
+            const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = ol->epoch};
+            peer_send(logger, ol->master, &want);
+            ol->wanted = true;
+        }
+    }
+    if (ol->backup && !ol->backup->leaving && ol->backup->greeted) {
+        int sent = images_feed(ol->images, ol->epoch, ol->backup->line);
+        if (sent < 0 && sent != -EPIPE)
+            peer_drop(ol->backup);
+        work += sent > 0 ? (uint32_t)sent : 0;
+    }
+    if (ol->reign == REIGN_LOST || ol->reign == REIGN_REPLAY)
+        work += takeover_step(ol);
+    for (uint32_t i = 0; i < logger->options.port_count; i++)
+        work += port_sender_flush(&ol->senders[i], logger);
+    return work;
+}
+
+static int64_t next_wake(struct logger *logger)
+{
+    const struct output_logger *ol = logger->state;
+
+    for (uint32_t i = 0; i < logger->options.port_count; i++)
+        if (port_sender_waits(&ol->senders[i]))
+            return logger->now_ns + FLUSH_RETRY_NS;
+    return ol->reign == REIGN_LOST && !ol->raised ? ol->retry_ns : INT64_MAX;
+}
+
+static void counters(struct logger *logger, json_t *counters)
+{
+    const struct output_logger *ol = logger->state;
+    static const char *const reigns[] = {"none", "master", "lost", "replay"};
+    json_t *ports = json_object();
+
+    for (uint32_t i = 0; i < logger->options.port_count; i++) {
+        const struct port_sender *sender = &ol->senders[i];
+        json_object_set_new(ports, logger->ports[i].name,
+                            json_pack("{s:I,s:I,s:I,s:I}", "sent", (json_int_t)sender->sent,
+                                      "queued", (json_int_t)sender->queued, "queued_bytes",
+                                      (json_int_t)sender->queued_bytes, "dropped_down",
+                                      (json_int_t)sender->dropped_down));
+    }
+    json_object_set_new(counters, "senders", ports);
+    json_object_set_new(counters, "output_log", counters_output_log(ol->log));
+    json_object_set_new(counters, "held_time", held_time_json(ol->times));
+    json_object_set_new(counters, "reign",
+                        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "state", reigns[ol->reign],
+                                  "takeovers", (json_int_t)ol->takeovers, "commits",
+                                  (json_int_t)ol->commits, "image_bytes",
+                                  (json_int_t)images_bytes(ol->images), "image_base",
+                                  (json_int_t)images_base(ol->images), "stale_frames",
+                                  (json_int_t)ol->stale_frames, "unexpected_frames",
+                                  (json_int_t)ol->unexpected_frames, "backup", ol->backup != NULL));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct options_defaults defaults = {
+        .program = "palisade-output-logger",
+        .purpose = "Stores the logs of a network function, holds its packets until they may leave, "
+                   "and leads takeovers.",
+        .control = 7602,
+        .queue = 1,
+        .output = true,
+    };
+    static const struct behaviour behaviour = {
+        .defaults = &defaults,
+        .port_send_frames = PORT_SEND_FRAMES,
+        .port_program = XSK_NO_PROGRAM,
+        .start = start,
+        .stop = stop,
+        .hello = hello,
+        .greeted = greeted,
+        .message = message,
+        .frame = frame,
+        .lost = lost,
+        .step = step,
+        .next_wake = next_wake,
+        .counters = counters,
+    };
+    return logger_run(&behaviour, argc, argv);
+}

@@ -1,0 +1,74 @@
+/*
+ * The output logger's daemon, inside: output_logger.c (reign, release, the round),
+ * output_intake.c (frames and messages) and output_takeover.c (the master is lost: hand out, cut,
+ * go).
+ */
+#ifndef PALISADE_XDP_OUTPUT_LOGGER_H
+#define PALISADE_XDP_OUTPUT_LOGGER_H
+
+#include "epoch_file.h"
+#include "held_time.h"
+#include "images.h"
+#include "port_sender.h"
+
+#define FENCED_MAX 16u
+
+enum reign {
+    REIGN_NONE,   /* nobody ever, or the last one ended cleanly */
+    REIGN_MASTER, /* `master` reigns */
+    REIGN_LOST,   /* the master is lost; waiting for a backup that has every committed page */
+    REIGN_REPLAY, /* `backup` got TAKEOVER and replays */
+};
+
+struct output_logger {
+    struct logger *logger;
+    struct output_log *log;
+    struct images *images;
+    struct held_time *times;
+    struct epoch_file *epochs;
+    struct port_sender senders[PORTS_MAX];
+    uint32_t epoch; /* on disk */
+    uint64_t incarnation;
+
+    enum reign reign;
+    struct peer *master, *backup;
+    char identity[IDENTITY_MAX_BYTES]; /* of the reign */
+    uint64_t fenced[FENCED_MAX];       /* claimants that lost their reign */
+    uint32_t fenced_count;
+    bool ended;        /* the master announced its normal end */
+    bool wanted;       /* WANT_SNAPSHOT sent since the last commit */
+    bool imaging;      /* an image is on its way, uncommitted */
+    bool disk_trouble; /* the epoch could not be written: said once */
+    int64_t retry_ns;  /* then: next attempt to take over */
+
+    /* REIGN_LOST, REIGN_REPLAY */
+    bool raised; /* the epoch was raised for this takeover and nobody was given it yet */
+    struct takeover takeover;
+    uint32_t stored_thread; /* handed out: threads below, and ... */
+    uint64_t stored_offset; /* ... bytes of this one */
+    bool stored_end;
+    uint64_t stored_bytes;
+
+    uint64_t takeovers, commits, stale_frames, unexpected_frames;
+};
+
+/* A reign is over without a takeover: nothing is kept, the next master starts afresh. */
+void output_reign_reset(struct output_logger *ol);
+
+/* ---- output_intake.c ---- */
+
+/* One frame of the master (or of whom we drain after its end). */
+void output_frame(struct output_logger *ol, struct peer *peer, const struct frame *frame,
+                  const uint8_t *payload);
+int output_message(struct output_logger *ol, struct peer *peer, const struct message *message);
+
+/* ---- output_takeover.c ---- */
+
+void takeover_begin(struct output_logger *ol, const char *cause);
+/* The backup died while it replayed. */
+void takeover_again(struct output_logger *ol);
+/* Once a round in REIGN_LOST and REIGN_REPLAY. Returns the work done. */
+uint32_t takeover_step(struct output_logger *ol);
+int takeover_cut(struct output_logger *ol, struct peer *peer, const struct message *message);
+
+#endif

@@ -1,0 +1,150 @@
+#include "redirect.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+
+#include "core/assert.h"
+#include "redirect.skel.h"
+
+#define BUSY_TRIES 50
+#define BUSY_WAIT_US 12000 /* 50 tries: 600 ms; a dead process lets go after 8-120 ms */
+
+struct redirect {
+    struct redirect_bpf *object;
+    int link;
+};
+
+static enum status load_status(int error, const char *device, char *why)
+{
+    if (error == -EPERM || error == -EACCES) {
+        snprintf(why, XSK_WHY_BYTES,
+                 "no privilege to load an XDP program for %s: run as root (CAP_BPF, CAP_NET_ADMIN)",
+                 device);
+        return STATUS_PRIVILEGE;
+    }
+    if (error == -ENOMEM) {
+        snprintf(why, XSK_WHY_BYTES, "out of memory while loading the XDP program for %s", device);
+        return STATUS_MEMORY;
+    }
+    snprintf(why, XSK_WHY_BYTES, "this kernel refuses the XDP program for %s: %s", device,
+             strerror(-error));
+    return STATUS_KERNEL;
+}
+
+/* Natively, else generic; -errno. */
+static int link_create(int program, int index)
+{
+    static const unsigned modes[] = {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
+    int error = -EOPNOTSUPP;
+
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = modes[m]);
+        int link = bpf_link_create(program, index, BPF_XDP, &options);
+        if (link >= 0)
+            return link;
+        error = -errno;
+        if (error == -EBUSY || error == -EEXIST || error == -EPERM)
+            return error;
+    }
+    return error;
+}
+
+static enum status attach(struct redirect *redirect, int program, const char *device, int index,
+                          char *why)
+{
+    int link = -EBUSY;
+
+    for (int try = 0; try < BUSY_TRIES; try++) {
+        link = link_create(program, index);
+        if (link != -EBUSY && link != -EEXIST)
+            break;
+        usleep(BUSY_WAIT_US);
+    }
+    if (link >= 0) {
+        redirect->link = link;
+        return STATUS_OK;
+    }
+    if (link == -EBUSY || link == -EEXIST) {
+        uint32_t id = 0;
+        bpf_xdp_query_id(index, 0, &id);
+        snprintf(why, XSK_WHY_BYTES,
+                 "device %s already carries an XDP program (id %u): end its owner, or "
+                 "`ip link set dev %s xdp off`",
+                 device, id, device);
+        return STATUS_BUSY;
+    }
+    if (link == -EPERM) {
+        snprintf(why, XSK_WHY_BYTES,
+                 "no privilege to attach an XDP program to %s: run as root (CAP_NET_ADMIN)",
+                 device);
+        return STATUS_PRIVILEGE;
+    }
+    if (link == -ENODEV) {
+        snprintf(why, XSK_WHY_BYTES, "device %s vanished", device);
+        return STATUS_INTERFACE;
+    }
+    snprintf(why, XSK_WHY_BYTES, "device %s takes no XDP program: %s", device, strerror(-link));
+    return STATUS_KERNEL;
+}
+
+enum status redirect_attach(struct redirect **out, const char *device, int index,
+                            enum xsk_program which, uint32_t queue, int socket, char *why)
+{
+    ASSERT(which == XSK_LINK_PROGRAM || which == XSK_PORT_PROGRAM);
+    ASSERT(queue < XSK_QUEUES_MAX);
+    libbpf_set_print(NULL);
+
+    struct redirect *redirect = calloc(1, sizeof *redirect);
+    if (!redirect)
+        return load_status(-ENOMEM, device, why);
+    redirect->link = -1;
+    redirect->object = redirect_bpf__open();
+    if (!redirect->object) {
+        int error = -errno;
+        free(redirect);
+        return load_status(error, device, why);
+    }
+
+    /* Only the program that is wanted goes into the kernel. */
+    struct bpf_program *program = which == XSK_LINK_PROGRAM ? redirect->object->progs.palisade_link
+                                                            : redirect->object->progs.palisade_port;
+    bpf_program__set_autoload(redirect->object->progs.palisade_link, which == XSK_LINK_PROGRAM);
+    bpf_program__set_autoload(redirect->object->progs.palisade_port, which == XSK_PORT_PROGRAM);
+
+    enum status status;
+    int error = redirect_bpf__load(redirect->object);
+    if (error) {
+        status = load_status(error, device, why);
+        goto fail;
+    }
+    error = bpf_map_update_elem(bpf_map__fd(redirect->object->maps.sockets), &queue, &socket, 0);
+    if (error) {
+        status = load_status(-errno, device, why);
+        goto fail;
+    }
+    status = attach(redirect, bpf_program__fd(program), device, index, why);
+    if (status != STATUS_OK)
+        goto fail;
+    *out = redirect;
+    return STATUS_OK;
+fail:
+    redirect_detach(redirect);
+    return status;
+}
+
+void redirect_detach(struct redirect *redirect)
+{
+    if (!redirect)
+        return;
+    if (redirect->link >= 0)
+        close(redirect->link);
+    redirect_bpf__destroy(redirect->object);
+    free(redirect);
+}

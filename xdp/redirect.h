@@ -1,0 +1,18 @@
+/*
+ * The XDP program of a device: loaded with libbpf, attached by a bpf_link, so that it leaves the
+ * device with the process, even after kill -9 (netlink-attached programs would stay).
+ */
+#ifndef PALISADE_XDP_REDIRECT_H
+#define PALISADE_XDP_REDIRECT_H
+
+#include "xsk.h"
+
+struct redirect;
+
+/* Attaches `program` to interface `index` named `device` (natively, else generic) and directs
+ * its queue `queue` to `socket`. -> xsk_open for `why` and the statuses. */
+enum status redirect_attach(struct redirect **redirect, const char *device, int index,
+                            enum xsk_program program, uint32_t queue, int socket, char *why);
+void redirect_detach(struct redirect *redirect); /* NULL is fine */
+
+#endif
