@@ -312,18 +312,13 @@ void process_perform_effects(struct process *process)
 
 /* ---- snapshots ---- */
 
-static bool log_all_taken(const struct log *log)
-{
-    return atomic_load(&log->head) == atomic_load(&log->tail) && log->taken == log_published(log);
-}
-
 bool process_snapshot(struct process *process)
 {
     struct toy_nf *nf = &process->nf;
 
     for (uint32_t t = 0; t < nf->threads; t++)
-        if (!process_thread_idle(process, t) || !log_all_taken(&process->log[t]))
-            return false;
+        if (!process_thread_idle(process, t) || process->log[t].boundary)
+            return false; /* one boundary of a log at a time */
     struct control *control = control_push(&process->to_output);
     struct snapshot_mark *mark = &control->mark;
     control->kind = CONTROL_SNAPSHOT;
@@ -357,6 +352,11 @@ void process_committed(struct process *process, const struct snapshot_mark *mark
     control->kind = CONTROL_TRUNCATE;
     control->epoch = process->epoch;
     control->number = mark->inputs_from;
+}
+
+static bool log_all_taken(const struct log *log)
+{
+    return atomic_load(&log->head) == atomic_load(&log->tail) && log->taken == log_published(log);
 }
 
 bool process_quiet(const struct process *process)

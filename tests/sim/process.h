@@ -162,7 +162,7 @@ void process_transmit(struct process *process);
 void process_receive_input(struct process *process);
 void process_receive_output(struct process *process);
 void process_perform_effects(struct process *process);
-/* At the barrier with all logs taken: makes the snapshot and queues it. False: not yet. */
+/* At the barrier: makes the snapshot and queues it. False: not yet. */
 bool process_snapshot(struct process *process);
 void process_committed(struct process *process, const struct snapshot_mark *mark);
 bool process_quiet(const struct process *process);

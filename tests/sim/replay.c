@@ -293,10 +293,10 @@ enum event process_replay_step(struct process *process, uint32_t t)
 bool process_replay_at_rest(struct process *process)
 {
     for (uint32_t t = 0; t < process->nf.threads; t++) {
-        if (process->replay->thread[t].range_count > 0)
-            return false;
         if (process_replay_step(process, t) == EVENT_PASS)
             return false;
+        if (process->replay->thread[t].range_count > 0)
+            return false; /* the receive happened, its inputs are still under way */
     }
     return true;
 }

@@ -73,7 +73,7 @@ static void process_act(struct world *world, struct process *process)
             process_snapshot(process);
         else
             process_record_step(process, random_below(random, process->nf.threads));
-        if (!process->barrier && process == world->reigning &&
+        if (!process->barrier && (process == world->reigning || process->oracle == NULL) &&
             ((random_below(random, 1000) < world->snapshot_permille && !world->draining &&
               world->image_count < 2 && process->to_output.head == process->to_output.tail) ||
              (random_percent(random, 2) && output_log_wants_snapshot(world->ol))))
@@ -122,8 +122,9 @@ static bool drained(const struct world *world)
         if (world->oracle->released[t] != master->nf.thread[t].state.outputs)
             return false;
     input_log_state(world->il, &inputs);
-    return inputs.unsent == inputs.next &&
-           (master->arrived == inputs.next || master->queue_count >= SIM_QUEUE_INPUTS - 8);
+    if (master->queue_count >= SIM_QUEUE_INPUTS - 2 * SIM_FRAME_PACKETS)
+        return true; /* no thread receives any more: the rest waits at the IL */
+    return inputs.unsent == inputs.next && master->arrived == inputs.next;
 }
 
 static void check_end(const struct world *world)
@@ -171,9 +172,11 @@ static void describe_stuck(const struct world *world)
                           t, master->nf.thread[t].state.outputs, world->oracle->released[t],
                           master->step[t].phase, state.base, state.held,
                           positions_get(&state.received, t), master->nf.thread[t].state.position);
-    sim_violation("R3: stuck: inputs %lu of %lu arrived, quiet %d, frames %lu of %lu acknowledged",
-                  master->arrived, inputs.next, process_quiet(master),
-                  link_acked(master->output.own), master->output.committed);
+    sim_violation("R3: stuck: inputs %lu of %lu arrived, %lu sent, %u queued; quiet %d, frames %lu "
+                  "of %lu acknowledged, input frames %lu of %lu",
+                  master->arrived, inputs.next, inputs.unsent, master->queue_count,
+                  process_quiet(master), link_acked(master->output.own), master->output.committed,
+                  link_acked(master->input.logger), master->input.logger_committed);
 }
 
 static void drain(struct world *world)
@@ -222,20 +225,26 @@ static void add_up(struct world *world)
 void world_run(uint64_t seed, struct oracle *oracle, struct totals *totals)
 {
     static struct world world;
-    static const uint32_t lengths[] = {600, 2000, 5000};
+    static const uint32_t lengths[] = {600, 2000, 6000, 20000};
 
     world = (struct world){.oracle = oracle, .totals = totals};
     world_create(&world, seed);
     struct random *random = &world.random;
-    uint32_t steps = lengths[random_below(random, 3)];
+    uint32_t steps = lengths[random_below(random, 4)];
+    bool early = random_percent(random, 4); /* may die before the first base */
     uint32_t crash[CRASHES_MAX], crashes = random_below(random, CRASHES_MAX + 1);
     for (uint32_t i = 0; i < crashes; i++)
         crash[i] = random_below(random, steps);
     for (uint32_t step = 0; step < steps && !world.refused; step++) {
         world_step(&world);
-        for (uint32_t i = 0; i < crashes; i++)
-            if (crash[i] == step)
+        for (uint32_t i = 0; i < crashes; i++) {
+            if (crash[i] != step)
+                continue;
+            if (early || world.base.mark.number != 0)
                 world_master_dies(&world);
+            else
+                crash[i] += 50;
+        }
     }
     if (!world.refused)
         drain(&world);
