@@ -182,6 +182,7 @@ static void describe_stuck(const struct world *world)
 static void drain(struct world *world)
 {
     world->draining = true;
+    world->step_max_ns = 200000; /* time-outs, not steps, are what is waited for */
     for (uint32_t step = 0; step < DRAIN_STEPS_MAX; step++) {
         if (world->reigning != NULL)
             world->reigning->draining = true;
