@@ -3,6 +3,7 @@
 #include "llvm/BinaryFormat/Dwarf.h"
 #include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/Instructions.h"
+#include "llvm/IR/Intrinsics.h"
 #include "llvm/IR/Operator.h"
 
 using namespace llvm;
@@ -112,7 +113,10 @@ void Resolver::walk(Value *value, Locations &out)
     } else if (auto *argument = dyn_cast<Argument>(value)) {
         walk_argument(*argument, out);
     } else if (auto *call = dyn_cast<CallBase>(value)) {
-        walk_result(*call, out);
+        if (call->getIntrinsicID() == Intrinsic::threadlocal_address)
+            add(out, {Location::Local, nullptr, nullptr, 0});
+        else
+            walk_result(*call, out);
     } else {
         add(out, Location{});
     }

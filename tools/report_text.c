@@ -251,12 +251,15 @@ void report_print(const json_t *report)
     print_coverage(report);
     if (json_array_size(json_object_get(report, "units")) == 0)
         return;
-    each_unit(report, "Threads", print_threads);
+    if (named(report, "threads"))
+        each_unit(report, "Threads", print_threads);
     if (named(report, "locks"))
         each_unit(report, "Locks", print_locks);
-    each_unit(report, "Shared variables", print_covered);
-    each_unit(report, "Objects reached through pointers", print_heap);
-    print_counters(report);
+    if (named(report, "variables")) {
+        each_unit(report, "Shared variables", print_covered);
+        each_unit(report, "Objects reached through pointers", print_heap);
+        print_counters(report);
+    }
     print_classes(report);
     print_items(json_object_get(report, "notes"), "Good to know");
 }
