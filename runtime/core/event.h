@@ -84,6 +84,9 @@ uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t pa
 /* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
                     uint64_t value, struct version version);
+/* The same, but only if the load is predicted; false: nothing happened. In line: see below. */
+static inline bool ev_load_predicted(struct thread_state *thread, struct log *log,
+                                     uint64_t address, uint64_t value, struct version version);
 /* Store or RMW under its assigned lock (R6): new value; returns the version to install. */
 struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
                                uint64_t address, uint64_t value);
@@ -146,5 +149,24 @@ enum event ev_store_replay(struct thread_state *thread, struct log_reader *reade
  * the thread's position. The caller also calls log_reset / log_init.
  */
 void thread_state_segment(struct thread_state *thread);
+
+/* ---- what a fast path must not call ---- */
+
+static inline struct word_cache_entry *word_cache(struct thread_state *thread, uint64_t address)
+{
+    return &thread->words[address * 0x9E3779B97F4A7C15ull >> 58];
+}
+_Static_assert(WORD_CACHE_ENTRIES == 64, "word_cache takes the top 6 bits of the hash");
+
+static inline bool ev_load_predicted(struct thread_state *thread, struct log *log,
+                                     uint64_t address, uint64_t value, struct version version)
+{
+    const struct word_cache_entry *cached = word_cache(thread, address);
+    if (cached->address != address || cached->value != value ||
+        cached->version.writer != version.writer || cached->version.written != version.written)
+        return false;
+    log_publish(log, ++thread->position);
+    return true;
+}
 
 #endif

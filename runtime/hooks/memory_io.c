@@ -8,7 +8,7 @@
 
 #include "io/io.h"
 
-#define DRAIN_PAUSE_US 50
+#define DRAIN_PAUSE_US 200 /* a ring holds more than arrives in that time */
 
 static struct memory_stream *streams[SOCKETS_MAX]; /* by the socket's reader */
 static _Atomic uint32_t workers[THREADS_MAX];      /* the worker a thread is, + 1 */
