@@ -23,11 +23,9 @@ static inline void pass_with(struct thread_state *thread, struct log *log, uint3
 
 void ev_order_record(struct thread_state *thread, struct log *log, struct order *order)
 {
-    order->sequence++;
-    if (__builtin_expect(order->owner == thread->index + 1, 1)) {
-        pass(thread, log);
+    if (ev_order_elided(thread, log, order))
         return;
-    }
+    order->sequence++;
     order->owner = thread->index + 1;
     thread->position++;
     pass_with(thread, log,

@@ -165,6 +165,17 @@ static inline struct word_cache_entry *word_cache(struct thread_state *thread, u
 }
 _Static_assert(WORD_CACHE_ENTRIES == 64, "word_cache takes the top 6 bits of the hash");
 
+/* ev_order_record of a lock this thread was the last owner of; false: nothing happened. */
+static inline bool ev_order_elided(struct thread_state *thread, struct log *log,
+                                   struct order *order)
+{
+    if (order->owner != thread->index + 1)
+        return false;
+    order->sequence++;
+    log_publish(log, ++thread->position);
+    return true;
+}
+
 static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
                                    uint64_t stamp, uint64_t *value)
 {
