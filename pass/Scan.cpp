@@ -331,6 +331,13 @@ class Scanner
 
 } // namespace
 
+void unit_adopt_inline(Unit &unit)
+{
+    for (Function &function : unit.module)
+        if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))
+            function.setLinkage(GlobalValue::InternalLinkage);
+}
+
 void unit_scan(Unit &unit)
 {
     Scanner(unit).run();
