@@ -10,6 +10,7 @@ import time
 
 from . import load
 from .gateway import GATEWAYS, check_programs
+from .outside import Outside
 from .processes import Process, ProcessDied
 from .refuse import check_tools
 from .topology import SERVER_ADDRESS, Topology
@@ -17,6 +18,8 @@ from .witness import Witness
 
 TICK_S = 0.05
 SECOND_NS = 1_000_000_000
+# Where the world could lose a packet before Palisade numbered it or after Palisade released it.
+PLACES = (("client", ("eth0",)), ("gate", ("lan", "wan")), ("server", ("eth0",)))
 TOOLS = ("ip", "nsenter", "ethtool", "nginx", "curl", "iperf3", "ping")
 
 
@@ -72,6 +75,7 @@ class Conductor:
         self.downloads = []
         self.witness = None
         self.retransmissions = load.Retransmissions([self.website.process.pid])
+        self.outside = Outside(topology, PLACES)
         self.start_ns = self.kill_ns = None
         self.said_s = 0
 
@@ -80,6 +84,7 @@ class Conductor:
         self.gateway.wait_ready()
         self._wait_path()
         self.say(f"seed {plan.seed}: the NAT dies {plan.kill_s():.3f} s after the load begins")
+        self.outside.begin()
         self.start_ns = time.monotonic_ns()
         self.downloads = [load.Download(self.topology, n) for n in range(plan.downloads)]
         self.upload.start()
@@ -193,6 +198,7 @@ class Conductor:
             **dict.fromkeys(("detection_ms", "restore_ms", "replay_ms", "golive_ms",
                              "snapshot_pause_ms", "log_bytes_per_packet")),
             **self.gateway.figures(kill_ns),
+            "dropped_outside": self.outside.grown(),
             "seconds": round(self._now_s(), 1),
             "kernel": platform.release(),
         }
