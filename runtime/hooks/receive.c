@@ -117,7 +117,8 @@ static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t 
                             struct mmsghdr *messages, uint32_t limit)
 {
     struct memory_packet packets[RECEIVE_BATCH_MAX];
-    struct batch batch = {.count = 0};
+    struct batch batch; /* large: only what is used is written */
+    batch.count = 0;
     uint16_t port = (uint16_t)(IMAGE->sockets[index].port - 1);
     uint32_t taken = memory_io_next(index, packets, limit);
     for (uint32_t i = 0; i < taken; i++) {
@@ -134,7 +135,8 @@ static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
                      struct mmsghdr *messages, uint32_t limit)
 {
     struct queue *queue = process.queues[index];
-    struct batch batch = {.count = 0};
+    struct batch batch; /* large: only what is used is written */
+    batch.count = 0;
     uint32_t taken = 0;
     pthread_mutex_lock(&queue->reading);
     uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);

@@ -47,8 +47,8 @@ static uint64_t place(struct output_ring *ring, uint64_t head, uint32_t bytes)
 
 static uint32_t message_length(const struct msghdr *message)
 {
-    size_t length = 0;
-    for (size_t i = 0; i < message->msg_iovlen; i++)
+    size_t length = message->msg_iovlen ? message->msg_iov[0].iov_len : 0;
+    for (size_t i = 1; i < message->msg_iovlen; i++)
         length += message->msg_iov[i].iov_len;
     return length > PACKET_MAX_BYTES ? PACKET_MAX_BYTES + 1 : (uint32_t)length;
 }
@@ -85,6 +85,16 @@ static uint64_t put(struct output_ring *ring, uint64_t head, uint64_t number, ui
         bytes += message->msg_iov[i].iov_len;
     }
     return head + total;
+}
+
+/*
+ * The next batch will want these lines, and the I/O thread's core has them: ask for them now, so
+ * that its stores do not wait.
+ */
+static void prefetch(const struct output_ring *ring, uint64_t head, uint64_t bytes)
+{
+    for (uint64_t at = head; at < head + bytes; at += 64)
+        __builtin_prefetch(ring->bytes + (at & (OUTPUT_RING_BYTES - 1)), 1);
 }
 
 /* sendmmsg proper. Every message is checked before anything happens. */
@@ -128,7 +138,7 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
         first = ev_out_record(&thread->core, log_ready(thread), accepted, process.logs,
                               IMAGE->thread_count, &vor);
     }
-    uint64_t head = atomic_load_explicit(&run->outputs.head, memory_order_relaxed);
+    uint64_t begin = atomic_load_explicit(&run->outputs.head, memory_order_relaxed), head = begin;
     for (uint32_t i = 0; i < accepted; i++) {
         messages[i].msg_len = lengths[i];
         if (i >= skip)
@@ -136,7 +146,10 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
                        (uint16_t)lengths[i]);
     }
     atomic_store_explicit(&run->outputs.head, head, memory_order_release);
-    io_kick();
+    prefetch(&run->outputs, head, head - begin);
+    /* From memory nobody waits for the packets: let them gather. */
+    if (process.memory_io == NULL || !room_for(&run->outputs, OUTPUT_RING_BYTES / 2))
+        io_kick();
     return (int)accepted;
 }
 

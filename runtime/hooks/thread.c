@@ -111,6 +111,7 @@ static void *native_start(void *argument)
 {
     struct nf_thread *thread = argument;
     nf_self = thread;
+    thread->run = &process.runs[thread->core.index]; /* an image carries the master's */
     run_of(thread)->tcb = (uint8_t *)pthread_self();
     if (atomic_load(&thread->lifecycle) == THREAD_RUNNING) {
         atomic_store(&run_of(thread)->safe, 0);
