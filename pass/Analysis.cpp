@@ -113,9 +113,10 @@ class Analyser
             callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
         if (!row || row->class_ == MODEL_LOCK || row->class_ == MODEL_TRY ||
             row->class_ == MODEL_UNLOCK || row->class_ == MODEL_FORBIDDEN ||
-            row->class_ == MODEL_MEMORY || StringRef(row->name) == "pthread_create")
+            row->class_ == MODEL_MEMORY)
             return;
-        for (unsigned i = 0; i < call.arg_size(); i++) {
+        bool create = StringRef(row->name) == "pthread_create"; // only the handle is accessed
+        for (unsigned i = 0; i < (create ? 1 : call.arg_size()); i++) {
             Value *argument = call.getArgOperand(i);
             if (!argument->getType()->isPointerTy())
                 continue;

@@ -56,8 +56,9 @@ static StructType *stepped_into(const GEPOperator &gep)
     while (auto *array = dyn_cast<ArrayType>(type))
         type = array->getElementType();
     auto *structure = dyn_cast<StructType>(type);
-    if (!structure || !structure->hasName() || structure->getName().contains(".anon"))
-        return nullptr; // nobody knows a nameless struct by its number
+    if (!structure || !structure->hasName() || structure->getName().contains(".anon") ||
+        structure->getName().starts_with("union.pthread"))
+        return nullptr; // nobody knows a nameless struct by its number, or a lock by its type
     return structure;
 }
 
@@ -173,6 +174,13 @@ Namer::Namer(Module &module) : layout(module.getDataLayout())
     }
 }
 
+static StringRef plain_name(const StructType &type)
+{
+    StringRef name = type.getName();
+    name.consume_front("struct.") || name.consume_front("union.");
+    return name;
+}
+
 // Lock types are whole: nobody names their insides.
 static bool is_opaque(StringRef name)
 {
@@ -264,11 +272,14 @@ std::string Namer::name(const Location &location, uint64_t bytes)
         std::string name = location.global->getName().str();
         if (!described.empty() && described[0]->getVariable()->getType())
             return name + path(described[0]->getVariable()->getType(), offset, bytes);
+        // A variable of another unit has no description here, but its struct may have.
+        if (auto *structure = dyn_cast<StructType>(location.global->getValueType()))
+            if (structure->hasName() && types.count(plain_name(*structure)))
+                return name + path(types[plain_name(*structure)], offset, bytes);
         return name + path(location.global->getValueType(), offset, bytes);
     }
     if (location.root == Location::Heap) {
-        StringRef name = location.type->getName();
-        name.consume_front("struct.") || name.consume_front("union.");
+        StringRef name = plain_name(*location.type);
         uint64_t size = layout.getTypeAllocSize(location.type);
         if (size != 0)
             offset %= size;

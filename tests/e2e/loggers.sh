@@ -87,7 +87,7 @@ start_nf() { # SLOT ROLE [IDENTITY]: sets nf_pid
 
 start_logger il
 start_logger ol
-start_nf 0 master; master=$nf_pid; master_slot=0
+STUB_CLAIMANT=77 start_nf 0 master; master=$nf_pid; master_slot=0
 wait_for "$scratch/nf0.err" ready
 start_nf 1 backup; backup=$nf_pid; backup_slot=1
 wait_for "$scratch/nf1.err" ready
@@ -106,7 +106,7 @@ sleep 0.6
 # How masters are lost, in turn.
 #   kill  kill -9              stop  SIGSTOP: only its silence tells; awake again it must be fenced
 #   late  kill -9 while no backup is there; one comes half a second later
-#   both  kill -9, and the backup with it, in the middle of its takeover
+#   both  kill -9, and the backup that hangs in the middle of its takeover
 ways=(kill stop late both)
 next_slot() { # a slot whose NF process is gone
     for _ in $(seq $slots); do
@@ -133,7 +133,12 @@ for ((kill_number = 1; kill_number <= kills; kill_number++)); do
         sleep 0.5
         start_backup ready ;;
     both)
-        kill -9 "$master" "$backup"; wait "$master" "$backup" 2>/dev/null
+        kill -9 "$backup"; wait "$backup" 2>/dev/null
+        sleep 0.1
+        STUB_STALL=1 start_backup ready
+        kill -9 "$master"; wait "$master" 2>/dev/null
+        wait_for "$scratch/nf$backup_slot.err" stalled
+        kill -9 "$backup"; wait "$backup" 2>/dev/null
         start_backup ready ;;
     esac
     wait_for "$scratch/nf$backup_slot.err" live || break
@@ -150,17 +155,30 @@ done
 wait $world; check "$kills kills: nothing lost, doubled, reordered; stamps in order" 0 $?
 cat "$scratch/traffic.json"
 
-# A normal end: no takeover.
+next_slot
+STUB_CLAIMANT=77 start_nf $backup_slot master; wait $nf_pid
+check "who lost its reign never gets it back" 73 $?
+
+# A normal end: no takeover, and the next master starts afresh.
 kill -TERM "$master"; wait "$master"; check "normal end of the master" 0 $?
 sleep 0.2
 check "takeovers" "$kills" "$(event_count "$scratch/ol.journal" go)"
-check "the loggers saw a normal end" 1 "$(event_count "$scratch/ol.journal" master_ended)"
+for which in il ol; do
+    check "$which saw a normal end" 1 "$(event_count "$scratch/$which.journal" master_ended)"
+done
+start_nf $backup_slot master; master=$nf_pid
+wait_for "$scratch/nf$backup_slot.err" ready
+sleep 0.5
+"$build/bin/stub_traffic" $w0 eth0 $w1 eth0 10000 "$rate" >"$scratch/traffic.json"
+check "a master after it starts afresh" 0 $?
+kill -TERM "$master"; wait "$master"; check "and ends, too" 0 $?
+sleep 0.2
 kill -USR1 $il_pid $ol_pid
 kill -TERM $il_pid; wait $il_pid; check "input logger ends" 0 $?
 kill -TERM $ol_pid; wait $ol_pid; check "output logger ends" 0 $?
 epoch=$(cut -d' ' -f3 "$scratch/state/palisade-output-logger.epoch")
 more=$(grep -c '"event":"takeover"' "$scratch/ol.journal") # a backup that died took an epoch too
-check "epoch on disk" $((more + 1)) "$epoch"
+check "epoch on disk" $((more + 2)) "$epoch"
 check "both loggers agree" "$epoch" "$(cut -d' ' -f3 "$scratch/state/palisade-input-logger.epoch")"
 
 # Nobody to take over: the daemon says so and ends if it was told to.

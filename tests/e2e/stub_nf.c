@@ -6,6 +6,9 @@
  *
  *   stub_nf master|backup IDENTITY IL-DEVICE IL-ADDRESS OL-DEVICE OL-ADDRESS
  *
+ * Environment: STUB_CLAIMANT=N is who it says it is; STUB_STALL=1: a backup claims the inputs and
+ * then hangs in the middle of its takeover.
+ *
  * SIGTERM ends a master in the normal way. A refused process ends with the refusal's status.
  */
 #include <errno.h>
@@ -29,6 +32,10 @@
 #define PENDING (1u << 16) /* inputs received and not consumed; power of two */
 #define LOG_BYTES (1u << 16)
 #define IMAGE_ADDRESS 0x10000000u
+/* The first image begins with this much of nothing, so that handing out the base takes a while and
+ * the state comes last. */
+#define BALLAST_PAGES (24u * 256u)
+#define BALLAST_ADDRESS (IMAGE_ADDRESS - BALLAST_PAGES * IMAGE_PAGE_BYTES)
 #define BATCH 16u
 
 /* Everything that belongs to the NF's image (R11). */
@@ -62,13 +69,14 @@ static struct end il, ol;
 static uint64_t claimant;
 static uint32_t epoch;
 static union image now_image, staged, base;
+static uint8_t ballast[IMAGE_PAGES_MAX * IMAGE_PAGE_BYTES];
 static struct log pal;
 static uint8_t pal_bytes[LOG_BYTES + RECORD_MAX_BYTES];
 static struct input *pending;
 static uint64_t pending_head, pending_tail;
 static struct input *unsent; /* outputs */
 static uint64_t unsent_head, unsent_tail;
-static bool reigning, snapshot_wanted, imaging;
+static bool stalls, reigning, snapshot_wanted, imaging;
 static uint64_t snapshots;
 static packet_id mark_inputs_from;
 static int64_t now_ns, snapshot_ns;
@@ -215,6 +223,14 @@ static bool shipped(void)
     return unsent_head == unsent_tail && pal.taken == log_published(&pal);
 }
 
+static void pages_send(uint64_t address, uint32_t count, const uint8_t *bytes)
+{
+    must_send(ol.line, &(struct message){
+                           .kind = MESSAGE_IMAGE_PAGES,
+                           .epoch = epoch,
+                           .image_pages = {.address = address, .count = count, .bytes = bytes}});
+}
+
 /* One thread: between two batches it always stands at a barrier. */
 static void snapshot(void)
 {
@@ -233,11 +249,9 @@ static void snapshot(void)
     message.image_begin.description = (const uint8_t *)"stub";
     message.image_begin.description_bytes = 4;
     must_send(ol.line, &message);
-    must_send(ol.line, &(struct message){.kind = MESSAGE_IMAGE_PAGES,
-                                         .epoch = epoch,
-                                         .image_pages = {.address = IMAGE_ADDRESS,
-                                                         .count = STATE_PAGES,
-                                                         .bytes = now_image.bytes}});
+    for (uint32_t at = 0; message.image_begin.whole && at < BALLAST_PAGES; at += IMAGE_PAGES_MAX)
+        pages_send(BALLAST_ADDRESS + at * IMAGE_PAGE_BYTES, IMAGE_PAGES_MAX, ballast);
+    pages_send(IMAGE_ADDRESS, STATE_PAGES, now_image.bytes);
     must_send(ol.line, &(struct message){.kind = MESSAGE_IMAGE_END,
                                          .epoch = epoch,
                                          .number = {.number = mark->number}});
@@ -273,6 +287,8 @@ static int from_il(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REIGN) {
         reigning = true;
+        if (stalls)
+            fprintf(stderr, "stub_nf: stalled\n");
         if (phase == LIVE && !S->next_input)
             S->next_input = message->reign.first;
         return 0;
@@ -292,6 +308,17 @@ static void stored_take(const struct message_stored_log *piece)
     memcpy(stored + piece->offset, piece->bytes, piece->length);
 }
 
+/* A run may hold ballast and state. */
+static void pages_take(const struct message_image_pages *pages)
+{
+    for (uint32_t i = 0; i < pages->count; i++) {
+        uint64_t address = pages->address + (uint64_t)i * IMAGE_PAGE_BYTES;
+        if (address >= IMAGE_ADDRESS)
+            memcpy(staged.bytes + (address - IMAGE_ADDRESS),
+                   pages->bytes + (size_t)i * IMAGE_PAGE_BYTES, IMAGE_PAGE_BYTES);
+    }
+}
+
 static int from_ol(void *context, const struct message *message)
 {
     (void)context;
@@ -300,8 +327,7 @@ static int from_ol(void *context, const struct message *message)
         staged = base;
         break;
     case MESSAGE_IMAGE_PAGES:
-        memcpy(staged.bytes + (message->image_pages.address - IMAGE_ADDRESS),
-               message->image_pages.bytes, (size_t)message->image_pages.count * IMAGE_PAGE_BYTES);
+        pages_take(&message->image_pages);
         break;
     case MESSAGE_COMMITTED:
         if (phase == LIVE) {
@@ -439,7 +465,7 @@ static void round_once(void)
     if (pending_tail - pending_head < PENDING / 2)
         work += wire_receive(il.wire, now_ns, 64, input_frame, NULL);
     work += wire_receive(ol.wire, now_ns, 64, ignore_frame, NULL);
-    if (phase == REPLAYING && work_replay())
+    if (phase == REPLAYING && !stalls && work_replay())
         cut_send();
     if (phase == LIVE && !stopping && reigning)
         work_live();
@@ -486,6 +512,9 @@ int main(int argc, char **argv)
     enum role role = !strcmp(argv[1], "master") ? ROLE_MASTER : ROLE_BACKUP;
     signal(SIGTERM, on_term);
     claimant = ((uint64_t)getpid() << 32) ^ (uint64_t)clock_ns();
+    if (getenv("STUB_CLAIMANT"))
+        claimant = strtoull(getenv("STUB_CLAIMANT"), NULL, 10);
+    stalls = getenv("STUB_STALL") != NULL;
     pending = calloc(PENDING, sizeof *pending);
     unsent = calloc(PENDING, sizeof *unsent);
     /* The input logger first: to a backup the output logger may say TAKEOVER with its WELCOME. */
