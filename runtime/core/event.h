@@ -60,26 +60,30 @@ struct thread_state {
     struct word_cache_entry words[WORD_CACHE_ENTRIES]; /* direct-mapped, deterministic (R5) */
 };
 
-/* ---- recording ---- */
+/*
+ * ---- recording ----
+ * The caller has made sure, before the native event, that log_has_room(log): one event writes at
+ * most one record. The inline ones are defined in event_hot.h.
+ */
 
 /* Lock, successful try, store's or RMW's assigned lock, semaphore step: call holding it. */
-void ev_order_record(struct thread_state *thread, struct log *log, struct order *order);
+static inline void ev_order_record(struct thread_state *thread, struct log *log, struct order *order);
 /* A try or timed lock that failed; `sequence` is the holder's, read while it was held (R4). */
 void ev_fail_record(struct thread_state *thread, struct log *log, uint64_t sequence);
 /* Any value; a predicted one (equal to `expected`) adds no bytes. */
-void ev_number_record(struct thread_state *thread, struct log *log, int64_t value,
+static inline void ev_number_record(struct thread_state *thread, struct log *log, int64_t value,
                       int64_t expected);
 void ev_bytes_record(struct thread_state *thread, struct log *log, const void *bytes,
                      uint32_t length);
-void ev_clock_record(struct thread_state *thread, struct log *log, uint32_t slot, int64_t ns);
+static inline void ev_clock_record(struct thread_state *thread, struct log *log, uint32_t slot, int64_t ns);
 /* Receive of `count` ranges from `queue`; count 0 is the predicted empty receive. */
-void ev_receive_record(struct thread_state *thread, struct log *log, uint32_t queue,
+static inline void ev_receive_record(struct thread_state *thread, struct log *log, uint32_t queue,
                        const struct id_range *ranges, uint32_t count);
 /*
  * Send of `packets` packets. The VOR is read from `logs[0 .. threads)` (R2), the thread's own
  * entry is this event. Returns the number of the first packet; the VOR is left in *vor.
  */
-uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
+static inline uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
                        struct log *const *logs, uint32_t threads, struct positions *vor);
 /* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
@@ -146,5 +150,7 @@ enum event ev_store_replay(struct thread_state *thread, struct log_reader *reade
  * the thread's position. The caller also calls log_reset / log_init.
  */
 void thread_state_segment(struct thread_state *thread);
+
+#include "event_hot.h"
 
 #endif
