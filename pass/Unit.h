@@ -38,6 +38,7 @@ const char *fate_name(Fate fate);
 
 struct Access {
     llvm::Instruction *at = nullptr; // in the original module
+    unsigned order = 0;              // of the instruction in the unit
     bool write = false;
     bool block = false; // memcpy, memset, or a scalar no hook takes
     Fate fate = Fate::Private;

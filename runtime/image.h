@@ -64,6 +64,7 @@ enum lifecycle { THREAD_NONE, THREAD_FRESH, THREAD_RUNNING, THREAD_EXITED };
 
 struct nf_thread {
     struct context context; /* must stay first: entry.S */
+    struct thread_run *run; /* of this process, set when the native thread starts */
     struct thread_state core;
     _Atomic uint32_t lifecycle;
     uint32_t wait_phase; /* condition wait: see hooks/cond.c (R9) */

@@ -21,3 +21,13 @@ palisade_flags(wire_peer)
 target_link_libraries(wire_peer PRIVATE palisade_xdp)
 add_test(NAME e2e/wire COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/e2e/wire.sh ${PROJECT_BINARY_DIR})
 set_tests_properties(e2e/wire PROPERTIES SKIP_RETURN_CODE 77)
+
+# tests/e2e/loggers.sh: both loggers with a toy NF and the world around them.
+foreach(tool stub_nf stub_traffic)
+  add_executable(${tool} e2e/${tool}.c)
+  palisade_flags(${tool})
+  target_link_libraries(${tool} PRIVATE palisade_xdp)
+endforeach()
+add_test(NAME e2e/loggers
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/e2e/loggers.sh ${PROJECT_BINARY_DIR})
+set_tests_properties(e2e/loggers PROPERTIES SKIP_RETURN_CODE 77)

@@ -212,7 +212,9 @@ static void greeted(struct logger *logger, struct peer *peer)
 {
     struct output_logger *ol = logger->state;
 
-    link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
+    /* A backup's link hears everything until GO: it has nothing to say but acknowledgements. */
+    if (peer == ol->master)
+        link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
 }
 
 static void lost(struct logger *logger, struct peer *peer, int error)

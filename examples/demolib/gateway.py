@@ -23,7 +23,7 @@ class Plain:
 
     def __init__(self, topology, programs):
         self.topology = topology
-        self.command = [os.path.join(programs, "nat-plain"), *NAT_OPTIONS]
+        self.command = [os.path.join(programs, self.needs[0]), *NAT_OPTIONS]
         self.restarts = 0
         self.nat = self._start()
 
@@ -50,6 +50,12 @@ class Plain:
 
     def figures(self, _kill_ns):
         return {"restarts": self.restarts}
+
+
+class Off(Plain):
+    """The program that palisade-cc built, told not to record: the same again."""
+
+    needs = ("nat",)
 
 
 class Journal:
@@ -180,8 +186,12 @@ class Cold:
                   for e in self.journals[role].read() if e["event"] == "snapshot"]
         counters = {name: self._counters(name) for name in ("input-logger", "output-logger",
                                                             "backup")}
-        out = counters["output-logger"]
-        packets, log_bytes = out.get("released"), out.get("log_bytes_total")
+        output_log = counters["output-logger"].get("output_log", {})
+        packets = output_log.get("released")
+
+        def per_packet(count):
+            return round(count / packets, 2) if packets and count is not None else None
+
         return {
             "detection_ms": span_ms(kill, lost),
             "restore_ms": span_ms(takeover, restored),
@@ -193,8 +203,10 @@ class Cold:
             "snapshots": len(pauses),
             "snapshot_pause_ms": round(statistics.median(pauses), 2) if pauses else None,
             "snapshot_pause_max_ms": round(max(pauses), 2) if pauses else None,
-            "log_bytes_per_packet": round(log_bytes / packets, 1) if packets and log_bytes
-            else None,
+            "log_bytes_per_packet": per_packet(output_log.get("log_bytes_total")),
+            "log_bytes_per_packet_by_kind": {
+                kind: per_packet(count)
+                for kind, count in output_log.get("record_bytes", {}).items() if count},
             "counters": counters,
         }
 
@@ -214,7 +226,7 @@ class Cold:
         return {}
 
 
-GATEWAYS = {"none": Plain, "cold": Cold}
+GATEWAYS = {"none": Plain, "off": Off, "cold": Cold}
 
 
 def wait_until(what, condition, processes):

@@ -10,7 +10,7 @@ import time
 
 from . import load
 from .gateway import GATEWAYS, check_programs
-from .processes import ProcessDied
+from .processes import Process, ProcessDied
 from .refuse import check_tools
 from .topology import SERVER_ADDRESS, Topology
 from .witness import Witness
@@ -32,6 +32,7 @@ class Plan:
     new_flows: int = 4  # opened after the kill
     packets_per_s: int = 200  # each flow, each direction
     settle_s: float = 2.0  # TCP alone, before the witness begins
+    companion: tuple = ()  # a further command, run in the client's namespace during the load
     kill: bool = True  # False: the same run undisturbed, the witness's own control
     kill_earliest_s: float = 5.0
     kill_latest_s: float = 11.0
@@ -51,7 +52,7 @@ def conduct(plan, programs, say, keep=None):
     """
     check_programs(plan.mode, programs)
     check_tools(TOOLS)
-    topology = Topology(palisade=plan.mode != "none")
+    topology = Topology(palisade=plan.mode not in ("none", "off"))
     try:
         return Conductor(plan, programs, topology, say).run()
     finally:
@@ -82,6 +83,9 @@ class Conductor:
         self.start_ns = time.monotonic_ns()
         self.downloads = [load.Download(self.topology, n) for n in range(plan.downloads)]
         self.upload.start()
+        if plan.companion:
+            Process("companion", plan.companion, self.topology.name("client"),
+                    self.topology.directory)
         self.retransmissions.pids.append(self.downloads[0].process.pid)
         self._tick_until(plan.settle_s)
         self.witness = Witness(self.witness_program, self.topology, plan.flows,

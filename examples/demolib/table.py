@@ -35,10 +35,12 @@ def render(result):
         rows += [
             ("snapshot pause", _ms(result["snapshot_pause_ms"])
              + _optional(" (longest {} ms)", result["snapshot_pause_max_ms"])),
-            ("log bytes per packet", _optional("{}", result["log_bytes_per_packet"]) or "-"),
+            ("log bytes per packet", (_optional("{}", result["log_bytes_per_packet"]) or "-")
+             + " (" + ", ".join(f"{kind} {count}" for kind, count in
+                                result["log_bytes_per_packet_by_kind"].items()) + ")"),
         ]
         for name, counters in result["counters"].items():
-            rows += [(f"{name}'s own counters", line) for line in _wrapped(counters)]
+            rows += [(f"{name}'s counters", line) for line in _wrapped(_flat(counters))]
     width = max(len(name) for name, _ in rows)
     lines, previous = [], None
     for name, value in rows:
@@ -63,12 +65,23 @@ def _sum(result, keys):
     return None if None in values else sum(values)
 
 
-def _wrapped(counters, width=70):
-    """"name value" pairs, as many a line as fit; what is not a number stays in --json."""
-    line = ""
+# Long: these stay in --json.
+HIDDEN = ("links", "xdp", "records", "record_bytes")
+
+
+def _flat(counters, prefix=""):
+    """(name, number) of everything that is not zero; nested names with dots."""
     for name, value in counters.items():
-        if not isinstance(value, int):
-            continue
+        if isinstance(value, dict) and name not in HIDDEN:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int) and not isinstance(value, bool) and value != 0:
+            yield f"{prefix}{name}", value
+
+
+def _wrapped(items, width=76):
+    """As many pairs a line as fit."""
+    line = ""
+    for name, value in items:
         item = f"{name} {value}"
         if line and len(line) + 2 + len(item) > width:
             yield line

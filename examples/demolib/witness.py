@@ -92,9 +92,9 @@ class Verdict:
 
     @staticmethod
     def _outage_ms(report, kill_ns):
-        """The longest pause between arrivals that began up to five seconds after the kill."""
+        """The longest pause between arrivals that began up to a second after the kill."""
         pauses = [to - since for since, to in report["gaps"]
-                  if to > kill_ns and since < kill_ns + 5_000_000_000]
+                  if to > kill_ns and since < kill_ns + 1_000_000_000]
         return round(max(pauses, default=0) / 1e6, 1)
 
     def outage_ms(self, kill_ns):

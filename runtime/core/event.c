@@ -9,18 +9,10 @@ void thread_state_segment(struct thread_state *thread)
     codec_reset(&thread->codec, thread->position);
 }
 
-/* ---- the cache of racy words (R5): direct-mapped, so that eviction repeats itself ---- */
-
-static struct word_cache_entry *word_entry(struct thread_state *thread, uint64_t address)
-{
-    return &thread->words[(address * 0x9E3779B97F4A7C15u) >> 58];
-}
-_Static_assert(WORD_CACHE_ENTRIES == 64, "word_entry takes the top six bits");
-
 static void word_remember(struct thread_state *thread, uint64_t address, uint64_t value,
                           struct version version)
 {
-    *word_entry(thread, address) = (struct word_cache_entry){address, value, version};
+    *word_cache(thread, address) = (struct word_cache_entry){address, value, version};
 }
 
 /* ---- recording ---- */
@@ -44,17 +36,12 @@ void ev_load_record(struct thread_state *thread, struct log *log, uint64_t addre
                     struct version version)
 {
     ASSERT(address != 0);
+    if (ev_load_predicted(thread, log, address, value, version))
+        return;
     position at = ++thread->position;
-    const struct word_cache_entry *known = word_entry(thread, address);
-    bool predicted = known->address == address && known->value == value &&
-                     known->version.writer == version.writer &&
-                     known->version.written == version.written;
-    if (!predicted) {
-        uint32_t writer = version.writer == 0 ? NO_THREAD : version.writer - 1;
-        log_append(log,
-                   record_load(&thread->codec, ev_space(log), at, value, writer, version.written));
-        word_remember(thread, address, value, version);
-    }
+    uint32_t writer = version.writer == 0 ? NO_THREAD : version.writer - 1;
+    log_append(log, record_load(&thread->codec, ev_space(log), at, value, writer, version.written));
+    word_remember(thread, address, value, version);
     log_publish(log, at);
 }
 
@@ -301,7 +288,7 @@ enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader,
 enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader, uint64_t address,
                           const struct positions *positions, uint64_t *value)
 {
-    const struct word_cache_entry *known = word_entry(thread, address);
+    const struct word_cache_entry *known = word_cache(thread, address);
     switch (reader_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;

@@ -88,6 +88,9 @@ static inline uint64_t ev_out_record(struct thread_state *thread, struct log *lo
 /* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
                     uint64_t value, struct version version);
+/* The same, but only if the load is predicted; false: nothing happened. */
+static inline bool ev_load_predicted(struct thread_state *thread, struct log *log,
+                                     uint64_t address, uint64_t value, struct version version);
 /* Store or RMW under its assigned lock (R6): new value; returns the version to install. */
 struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
                                uint64_t address, uint64_t value);

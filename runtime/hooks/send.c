@@ -47,8 +47,8 @@ static uint64_t place(struct output_ring *ring, uint64_t head, uint32_t bytes)
 
 static uint32_t message_length(const struct msghdr *message)
 {
-    size_t length = 0;
-    for (size_t i = 0; i < message->msg_iovlen; i++)
+    size_t length = message->msg_iovlen ? message->msg_iov[0].iov_len : 0;
+    for (size_t i = 1; i < message->msg_iovlen; i++)
         length += message->msg_iov[i].iov_len;
     return length > PACKET_MAX_BYTES ? PACKET_MAX_BYTES + 1 : (uint32_t)length;
 }

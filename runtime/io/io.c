@@ -13,6 +13,7 @@
 
 #include "core/assert.h"
 #include "hooks/effect.h"
+#include "io/counters.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
 #include "snapshot/snapshot.h"
@@ -247,6 +248,7 @@ void io_run(enum io_phase phase)
         } else {
             work += backup_step();
         }
+        counters_answer();
         idle = work ? 0 : idle + 1;
         if (idle > IDLE_ROUNDS)
             sleep_until_needed();

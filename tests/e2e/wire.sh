@@ -24,8 +24,9 @@ check() { # NAME WANTED GOT
     if [ "$2" = "$3" ]; then echo "ok   $1"; else echo "FAIL $1: wanted $2, got $3"; failed=1; fi
 }
 
-in_a() { nsenter --net=/run/netns/$a "$@"; }
-in_b() { nsenter --net=/run/netns/$b "$@"; }
+# Prefixes, not functions: `$!` of a function in the background would be a subshell's pid.
+in_a="nsenter --net=/run/netns/$a"
+in_b="nsenter --net=/run/netns/$b"
 
 refused() { # NAME STATUS WORD COMMAND...: status and a word of the sentence
     local name=$1 status=$2 word=$3
@@ -43,31 +44,31 @@ ip link add link0 netns $a mtu 3400 type veth peer name link0 netns $b mtu 3400
 ip link add port0 netns $a numrxqueues 2 numtxqueues 2 type veth peer name world0 netns $b \
     numrxqueues 1 numtxqueues 1
 ip link add narrow netns $a type veth peer name narrow netns $b
-for device in lo link0 port0 narrow; do in_a ip link set $device up; done
-for device in lo link0 world0 narrow; do in_b ip link set $device up; done
-mac_a=$(in_a ip -o link show link0 | sed 's/.*ether \([^ ]*\).*/\1/')
-mac_b=$(in_b ip -o link show link0 | sed 's/.*ether \([^ ]*\).*/\1/')
+for device in lo link0 port0 narrow; do $in_a ip link set $device up; done
+for device in lo link0 world0 narrow; do $in_b ip link set $device up; done
+mac_a=$($in_a ip -o link show link0 | sed 's/.*ether \([^ ]*\).*/\1/')
+mac_b=$($in_b ip -o link show link0 | sed 's/.*ether \([^ ]*\).*/\1/')
 
 peer=$build/bin/wire_peer
 
 # 1. Both ways at once, every frame once and in order.
-in_a "$peer" link0 0 "$mac_b" "$frames" & one=$!
+$in_a "$peer" link0 0 "$mac_b" "$frames" & one=$!
 children+=($one)
-in_b "$peer" link0 0 "$mac_a" "$frames" & two=$!
+$in_b "$peer" link0 0 "$mac_a" "$frames" & two=$!
 children+=($two)
 wait $one; check "$frames frames a -> b -> a, first end" 0 $?
 wait $two; check "$frames frames a -> b -> a, second end" 0 $?
 
 # 2. A killed owner's queue and program are free again without help.
-in_a "$peer" link0 0 "$mac_b" 1000000 >/dev/null & one=$!
+$in_a "$peer" link0 0 "$mac_b" 1000000 >/dev/null & one=$!
 children+=($one)
 sleep 0.5
 refused "queue held by another process" 67 "queue 0 of device link0" \
     nsenter --net=/run/netns/$a "$peer" link0 0 "$mac_b" 1
 kill -9 $one; wait $one 2>/dev/null
-in_a "$peer" link0 0 "$mac_b" 1000000 >/dev/null 2>"$scratch/err" & one=$!
+$in_a "$peer" link0 0 "$mac_b" 1000000 >/dev/null 2>"$scratch/err" & one=$!
 children+=($one)
-sleep 1
+sleep 1.5
 kill -0 $one 2>/dev/null; check "after kill -9 the queue is free: $(cat "$scratch/err")" 0 $?
 kill -9 $one; wait $one 2>/dev/null
 

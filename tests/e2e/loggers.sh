@@ -1,0 +1,196 @@
+#!/bin/bash
+# Both loggers with a toy NF (stub_nf) in network namespaces: traffic from world 0 to world 1 while
+# masters are killed and replaced. Needs root.
+#   tests/e2e/loggers.sh BUILD-DIRECTORY [KILLS]
+#
+#   w0 --[p0]  IL and OL in $box  [p1]-- w1        m, b: one namespace for each NF process,
+#                |         |                       two link devices each
+#             i<n>        o<n>
+set -u
+build=${1:?usage: loggers.sh BUILD-DIRECTORY [KILLS]}
+kills=${2:-4}
+rate=${RATE:-20000}
+count=${COUNT:-120000}
+id=pal-xdp-$$
+box=$id-box w0=$id-w0 w1=$id-w1
+scratch=$(mktemp -d)
+failed=0
+children=()
+
+cleanup() {
+    for child in "${children[@]}"; do kill -9 "$child" 2>/dev/null; done
+    wait 2>/dev/null
+    for space in $box $w0 $w1 $(seq -f "$id-nf%g" 0 9); do ip netns del "$space" 2>/dev/null; done
+    [ $failed = 0 ] && rm -rf "$scratch" || echo "left: $scratch"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+check() { # NAME WANTED GOT
+    if [ "$2" = "$3" ]; then echo "ok   $1"; else echo "FAIL $1: wanted $2, got $3"; failed=1; fi
+}
+# Not for the background: `$!` of a function is a subshell's pid.
+in_ns() { local space=$1; shift; nsenter --net=/run/netns/"$space" "$@"; }
+wait_for() { # FILE WORD: at most 5 s
+    for _ in $(seq 250); do grep -q -- "$2" "$1" 2>/dev/null && return 0; sleep 0.02; done
+    echo "FAIL no \"$2\" in $1: $(tail -3 "$1")"; failed=1; return 1
+}
+event_count() { grep -c "\"event\":\"$2\"" "$1"; }
+
+for space in $box $w0 $w1; do ip netns add "$space" || exit 77; in_ns "$space" ip link set lo up; done
+for n in 0 1; do
+    world=$([ $n = 0 ] && echo $w0 || echo $w1)
+    ip link add p$n netns $box numrxqueues 2 numtxqueues 2 type veth peer name eth0 netns "$world" \
+        numrxqueues 1 numtxqueues 1
+    in_ns $box ip link set p$n up
+    in_ns "$world" ip link set eth0 up
+done
+nf_space() { # N: namespace and links of the n-th NF process
+    local n=$1 space=$id-nf$1
+    ip netns add "$space"
+    in_ns "$space" ip link set lo up
+    for kind in i o; do
+        local net
+        [ $kind = i ] && net=1 || net=2
+        ip link add $kind$n netns $box mtu 3400 type veth peer name $kind netns "$space" mtu 3400
+        in_ns $box ip addr add 10.77.$((n * 4 + net)).1/24 dev $kind$n
+        in_ns "$space" ip addr add 10.77.$((n * 4 + net)).2/24 dev $kind
+        in_ns $box ip link set $kind$n up
+        in_ns "$space" ip link set $kind up
+    done
+}
+slots=4
+links_i=() links_o=()
+for n in $(seq 0 $((slots - 1))); do
+    nf_space "$n"
+    links_i+=(--link i$n)
+    links_o+=(--link o$n)
+done
+
+start_logger() { # il|ol OPTIONS...
+    local which=$1; shift
+    local name=palisade-input-logger links=("${links_i[@]}")
+    [ "$which" = ol ] && name=palisade-output-logger links=("${links_o[@]}")
+    : >"$scratch/$which.err"
+    nsenter --net=/run/netns/$box "$build/bin/$name" --port lan=p0 --port wan=p1 "${links[@]}" --state "$scratch/state" \
+        --journal "$scratch/$which.journal" "$@" 2>>"$scratch/$which.err" &
+    children+=($!)
+    eval "${which}_pid=$!"
+    wait_for "$scratch/$which.err" ready
+}
+start_nf() { # SLOT ROLE [IDENTITY]: sets nf_pid
+    nsenter --net=/run/netns/$id-nf$1 "$build/bin/stub_nf" "$2" "${3:-same build}" i 10.77.$(($1 * 4 + 1)).1 \
+        o 10.77.$(($1 * 4 + 2)).1 2>"$scratch/nf$1.err" &
+    nf_pid=$!
+    children+=($nf_pid)
+}
+
+start_logger il
+start_logger ol
+STUB_CLAIMANT=77 start_nf 0 master; master=$nf_pid; master_slot=0
+wait_for "$scratch/nf0.err" ready
+start_nf 1 backup; backup=$nf_pid; backup_slot=1
+wait_for "$scratch/nf1.err" ready
+
+# Refusals while a master reigns.
+start_nf 2 master; wait $nf_pid; check "a second master is refused" 67 $?
+start_nf 2 backup "other build"; wait $nf_pid; check "another build is refused" 69 $?
+check "with both identities" 1 "$(grep -c 'same build.*other build' "$scratch/nf2.err")"
+start_nf 2 backup; wait $nf_pid; check "a second backup is refused" 67 $?
+start_nf 1 master; wait $nf_pid; check "a link device in use is refused" 67 $?
+
+"$build/bin/stub_traffic" $w0 eth0 $w1 eth0 "$count" "$rate" >"$scratch/traffic.json" & world=$!
+children+=($world)
+sleep 0.6
+
+# How masters are lost, in turn.
+#   kill  kill -9              stop  SIGSTOP: only its silence tells; awake again it must be fenced
+#   late  kill -9 while no backup is there; one comes half a second later
+#   both  kill -9, and the backup that hangs in the middle of its takeover
+ways=(kill stop late both)
+next_slot() { # a slot whose NF process is gone
+    for _ in $(seq $slots); do
+        backup_slot=$(((backup_slot + 1) % slots))
+        [ $backup_slot != $master_slot ] && return
+    done
+}
+start_backup() {
+    next_slot
+    start_nf $backup_slot backup; backup=$nf_pid
+    wait_for "$scratch/nf$backup_slot.err" "$1"
+}
+stopped=
+for ((kill_number = 1; kill_number <= kills; kill_number++)); do
+    way=${ways[$(((kill_number - 1) % ${#ways[@]}))]}
+    sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
+    case $way in
+    kill) kill -9 "$master"; wait "$master" 2>/dev/null ;;
+    stop) kill -STOP "$master"; stopped=$master ;;
+    late)
+        kill -9 "$backup"; wait "$backup" 2>/dev/null
+        sleep 0.1
+        kill -9 "$master"; wait "$master" 2>/dev/null
+        sleep 0.5
+        start_backup ready ;;
+    both)
+        kill -9 "$backup"; wait "$backup" 2>/dev/null
+        sleep 0.1
+        STUB_STALL=1 start_backup ready
+        kill -9 "$master"; wait "$master" 2>/dev/null
+        wait_for "$scratch/nf$backup_slot.err" stalled
+        kill -9 "$backup"; wait "$backup" 2>/dev/null
+        start_backup ready ;;
+    esac
+    wait_for "$scratch/nf$backup_slot.err" live || break
+    if [ $way = stop ]; then
+        kill -CONT $stopped; wait $stopped
+        check "a master that was stopped is fenced" 73 $?
+    fi
+    master=$backup master_slot=$backup_slot
+    [ $kill_number = "$kills" ] && break
+    sleep 0.1
+    start_backup ready || break
+    sleep 0.3
+done
+wait $world; check "$kills kills: nothing lost, doubled, reordered; stamps in order" 0 $?
+cat "$scratch/traffic.json"
+
+next_slot
+STUB_CLAIMANT=77 start_nf $backup_slot master; wait $nf_pid
+check "who lost its reign never gets it back" 73 $?
+
+# A normal end: no takeover, and the next master starts afresh.
+kill -TERM "$master"; wait "$master"; check "normal end of the master" 0 $?
+sleep 0.2
+check "takeovers" "$kills" "$(event_count "$scratch/ol.journal" go)"
+for which in il ol; do
+    check "$which saw a normal end" 1 "$(event_count "$scratch/$which.journal" master_ended)"
+done
+start_nf $backup_slot master; master=$nf_pid
+wait_for "$scratch/nf$backup_slot.err" ready
+sleep 0.5
+"$build/bin/stub_traffic" $w0 eth0 $w1 eth0 10000 "$rate" >"$scratch/traffic.json"
+check "a master after it starts afresh" 0 $?
+kill -TERM "$master"; wait "$master"; check "and ends, too" 0 $?
+sleep 0.2
+kill -USR1 $il_pid $ol_pid
+kill -TERM $il_pid; wait $il_pid; check "input logger ends" 0 $?
+kill -TERM $ol_pid; wait $ol_pid; check "output logger ends" 0 $?
+epoch=$(cut -d' ' -f3 "$scratch/state/palisade-output-logger.epoch")
+more=$(grep -c '"event":"takeover"' "$scratch/ol.journal") # a backup that died took an epoch too
+check "epoch on disk" $((more + 2)) "$epoch"
+check "both loggers agree" "$epoch" "$(cut -d' ' -f3 "$scratch/state/palisade-input-logger.epoch")"
+
+# Nobody to take over: the daemon says so and ends if it was told to.
+start_logger il
+start_logger ol --exit-without-backup
+start_nf 0 master; master=$nf_pid
+wait_for "$scratch/nf0.err" ready
+wait_for "$scratch/ol.journal" image_committed
+sleep 0.3
+kill -9 "$master"; wait "$master" 2>/dev/null
+wait $ol_pid; check "no backup: exit status" 75 $?
+check "no backup: one sentence" 1 "$(grep -c 'no backup is attached' "$scratch/ol.err")"
+
+[ $failed = 0 ] && echo "loggers.sh: all passed"
+exit $failed
