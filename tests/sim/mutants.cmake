@@ -6,7 +6,10 @@ sim_edit(mutant-r2-vor event.c "vor->at[t] = log_published(logs[t]);" "vor->at[t
 sim_edit(mutant-r4-try event.c
   "if (order->sequence < reader->next.sequence)\n        return EVENT_WAIT; /* R4 */" "")
 # R5: a load is predicted by its value alone
-sim_edit(mutant-r5-version event.c "cached->version.written == version.written" "true")
+sim_edit(mutant-r5-version event.c
+  "if (ev_load_predicted(thread, log, address, value, version))"
+  "version.written = word_cache(thread, address)->version.written;
+   if (ev_load_predicted(thread, log, address, value, version))")
 # R5: a logged load does not wait for the writer
 sim_edit(mutant-r5-wait event.c
   "positions_get(positions, record->writer) < record->written" "false")
