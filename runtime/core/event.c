@@ -1,3 +1,4 @@
+/* See event.h. Recording is short because it is what the NF pays; replay is careful. */
 #include "event.h"
 
 #include <string.h>
@@ -30,6 +31,22 @@ void ev_bytes_record(struct thread_state *thread, struct log *log, const void *b
     position at = ++thread->position;
     log_append(log, record_bytes(&thread->codec, ev_space(log), at, bytes, length));
     log_publish(log, at);
+}
+
+uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
+                       struct log *const *logs, uint32_t threads, struct positions *vor)
+{
+    ASSERT(thread->index < threads && threads <= THREADS_MAX);
+    position at = ++thread->position;
+    vor->threads = threads;
+    for (uint32_t t = 0; t < threads; t++)
+        vor->at[t] = log_published(logs[t]);
+    vor->at[thread->index] = at;
+    log_append(log, record_out(&thread->codec, ev_space(log), at, packets, vor));
+    log_publish(log, at);
+    uint64_t first = thread->outputs + 1;
+    thread->outputs += packets;
+    return first;
 }
 
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address, uint64_t value,
@@ -199,7 +216,7 @@ enum event ev_try_replay(struct thread_state *thread, struct log_reader *reader,
     if (reader_next(thread, reader) != NEXT_RECORD || reader->next.kind != RECORD_FAIL)
         return ev_order_replay(thread, reader, order);
     if (order->sequence < reader->next.sequence)
-        return EVENT_WAIT; /* R4: until the holder that made it fail has come */
+        return EVENT_WAIT; /* R4 */
     *failed = true;
     return pass(thread, reader);
 }

@@ -83,7 +83,7 @@ static inline void ev_receive_record(struct thread_state *thread, struct log *lo
  * Send of `packets` packets. The VOR is read from `logs[0 .. threads)` (R2), the thread's own
  * entry is this event. Returns the number of the first packet; the VOR is left in *vor.
  */
-static inline uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
+uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
                        struct log *const *logs, uint32_t threads, struct positions *vor);
 /* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,

@@ -59,23 +59,6 @@ static inline void ev_receive_record(struct thread_state *thread, struct log *lo
     log_publish(log, at);
 }
 
-static inline uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
-                                     struct log *const *logs, uint32_t threads,
-                                     struct positions *vor)
-{
-    ASSERT(thread->index < threads && threads <= THREADS_MAX);
-    position at = ++thread->position;
-    vor->threads = threads;
-    for (uint32_t t = 0; t < threads; t++)
-        vor->at[t] = log_published(logs[t]);
-    vor->at[thread->index] = at;
-    log_append(log, record_out(&thread->codec, ev_space(log), at, packets, vor));
-    log_publish(log, at);
-    uint64_t first = thread->outputs + 1;
-    thread->outputs += packets;
-    return first;
-}
-
 /* The cache of racy words is direct-mapped, so that eviction repeats itself (R5). */
 static inline struct word_cache_entry *word_cache(struct thread_state *thread, uint64_t address)
 {
