@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -93,7 +94,7 @@ static enum status links_open(struct logger *logger, char *why)
     return STATUS_OK;
 }
 
-static enum status signals_open(struct logger *logger, char *why)
+static enum status process_prepare(struct logger *logger, char *why)
 {
     sigset_t set;
 
@@ -103,6 +104,8 @@ static enum status signals_open(struct logger *logger, char *why)
     sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    /* Not to wait for a disk when a rare path is run at last: a wish, not a need. */
+    mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     logger->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (logger->signals >= 0)
@@ -308,7 +311,7 @@ int logger_run(const struct behaviour *behaviour, int argc, char **argv)
     options_parse(&logger.options, behaviour->defaults, argc, argv);
     enum status status = journal_open(&logger.journal, logger.options.journal, why);
     if (status == STATUS_OK)
-        status = signals_open(&logger, why);
+        status = process_prepare(&logger, why);
     if (status == STATUS_OK)
         status = ports_open(&logger, why);
     if (status == STATUS_OK)
