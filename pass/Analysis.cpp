@@ -113,9 +113,10 @@ class Analyser
             callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
         if (!row || row->class_ == MODEL_LOCK || row->class_ == MODEL_TRY ||
             row->class_ == MODEL_UNLOCK || row->class_ == MODEL_FORBIDDEN ||
-            row->class_ == MODEL_MEMORY || StringRef(row->name) == "pthread_create")
+            row->class_ == MODEL_MEMORY)
             return;
-        for (unsigned i = 0; i < call.arg_size(); i++) {
+        bool create = StringRef(row->name) == "pthread_create"; // only the handle is accessed
+        for (unsigned i = 0; i < (create ? 1 : call.arg_size()); i++) {
             Value *argument = call.getArgOperand(i);
             if (!argument->getType()->isPointerTy())
                 continue;
@@ -301,10 +302,11 @@ class Analyser
         return -1;
     }
 
-    Access &add(Variable &variable, const Seen &seen, Fate fate)
+    Access &add(Variable &variable, unsigned number, const Seen &seen, Fate fate)
     {
         Access access;
         access.at = seen.at;
+        access.order = number;
         access.write = seen.write;
         access.block = seen.block;
         access.fate = fate;
@@ -362,34 +364,34 @@ class Analyser
         bool own = !variable.external && writers.count() == 1 && !shared(writers);
         for (auto &[number, seen] : found.seen) {
             if (fate != Fate::Logged) {
-                Access &access =
-                    add(variable, seen, seen.threaded || fate != Fate::Elided ? fate : Fate::Init);
+                Access &access = add(variable, number, seen,
+                                     seen.threaded || fate != Fate::Elided ? fate : Fate::Init);
                 if (access.fate == Fate::Elided)
                     access.lock = variable.lock;
                 continue;
             }
             if (!seen.threaded)
-                add(variable, seen, Fate::Init);
+                add(variable, number, seen, Fate::Init);
             else if (own && !seen.write && seen.roots == writers && !seen.at->isVolatile())
-                add(variable, seen, Fate::Private); // reads what it wrote itself
+                add(variable, number, seen, Fate::Private); // reads what it wrote itself
             else if (seen.block)
-                add_block(variable, seen, roots);
+                add_block(variable, number, seen, roots);
             else
-                add(variable, seen, Fate::Logged);
+                add(variable, number, seen, Fate::Logged);
         }
     }
 
     // No hook logs a block. Under a lock it is assumed covered; without one it stands in the way,
     // if threads of this unit are known to meet there.
-    void add_block(Variable &variable, const Seen &seen, const BitVector &roots)
+    void add_block(Variable &variable, unsigned number, const Seen &seen, const BitVector &roots)
     {
         BitVector inside = roots;
         inside.reset(flow.roots.size() - 1);
         if (seen.held.any()) {
-            add(variable, seen, Fate::AssumedCovered);
+            add(variable, number, seen, Fate::AssumedCovered);
             return;
         }
-        add(variable, seen, Fate::AssumedPrivate);
+        add(variable, number, seen, Fate::AssumedPrivate);
         if (seen.certain && shared(inside))
             unit.unhandled.push_back({"block",
                                       (seen.write ? "write of " : "read of ") + variable.name +
@@ -418,7 +420,7 @@ class Analyser
                     bare ? "touched both with and without a lock" : "touched under different locks";
         }
         for (auto &[number, seen] : found.seen)
-            add(variable, seen,
+            add(variable, number, seen,
                 !seen.threaded || variable.class_ == "assumed-init" ? Fate::Init
                 : seen.held.any()                                   ? Fate::AssumedCovered
                                                                     : Fate::AssumedPrivate);

@@ -3,6 +3,7 @@
 #include "llvm/BinaryFormat/Dwarf.h"
 #include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/Instructions.h"
+#include "llvm/IR/Intrinsics.h"
 #include "llvm/IR/Operator.h"
 
 using namespace llvm;
@@ -55,8 +56,9 @@ static StructType *stepped_into(const GEPOperator &gep)
     while (auto *array = dyn_cast<ArrayType>(type))
         type = array->getElementType();
     auto *structure = dyn_cast<StructType>(type);
-    if (!structure || !structure->hasName() || structure->getName().contains(".anon"))
-        return nullptr; // nobody knows a nameless struct by its number
+    if (!structure || !structure->hasName() || structure->getName().contains(".anon") ||
+        structure->getName().starts_with("union.pthread"))
+        return nullptr; // nobody knows a nameless struct by its number, or a lock by its type
     return structure;
 }
 
@@ -112,7 +114,10 @@ void Resolver::walk(Value *value, Locations &out)
     } else if (auto *argument = dyn_cast<Argument>(value)) {
         walk_argument(*argument, out);
     } else if (auto *call = dyn_cast<CallBase>(value)) {
-        walk_result(*call, out);
+        if (call->getIntrinsicID() == Intrinsic::threadlocal_address)
+            add(out, {Location::Local, nullptr, nullptr, 0});
+        else
+            walk_result(*call, out);
     } else {
         add(out, Location{});
     }
@@ -167,6 +172,13 @@ Namer::Namer(Module &module) : layout(module.getDataLayout())
                         types[derived->getName()] = base;
         }
     }
+}
+
+static StringRef plain_name(const StructType &type)
+{
+    StringRef name = type.getName();
+    name.consume_front("struct.") || name.consume_front("union.");
+    return name;
 }
 
 // Lock types are whole: nobody names their insides.
@@ -260,11 +272,14 @@ std::string Namer::name(const Location &location, uint64_t bytes)
         std::string name = location.global->getName().str();
         if (!described.empty() && described[0]->getVariable()->getType())
             return name + path(described[0]->getVariable()->getType(), offset, bytes);
+        // A variable of another unit has no description here, but its struct may have.
+        if (auto *structure = dyn_cast<StructType>(location.global->getValueType()))
+            if (structure->hasName() && types.count(plain_name(*structure)))
+                return name + path(types[plain_name(*structure)], offset, bytes);
         return name + path(location.global->getValueType(), offset, bytes);
     }
     if (location.root == Location::Heap) {
-        StringRef name = location.type->getName();
-        name.consume_front("struct.") || name.consume_front("union.");
+        StringRef name = plain_name(*location.type);
         uint64_t size = layout.getTypeAllocSize(location.type);
         if (size != 0)
             offset %= size;

@@ -11,7 +11,9 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
 
+#include <algorithm>
 #include <map>
+#include <tuple>
 
 extern "C" {
 #include "abi.h"
@@ -275,13 +277,29 @@ static void remark_access(Remarks &remarks, const Variable &variable, const Acce
     }
 }
 
+static void sort_items(std::vector<Item> &items)
+{
+    std::sort(items.begin(), items.end(), [](const Item &a, const Item &b) {
+        return std::tie(a.place.file, a.place.line, a.what) <
+               std::tie(b.place.file, b.place.line, b.what);
+    });
+}
+
 void unit_emit_remarks(Unit &unit)
 {
+    sort_items(unit.unhandled);
+    sort_items(unit.externals);
+    sort_items(unit.notes);
     Remarks remarks;
+    // As the source goes: Clang emits static functions when they are first used.
+    using Key = std::tuple<StringRef, unsigned, unsigned>;
+    std::multimap<Key, std::pair<const Variable *, const Access *>> accesses;
     for (const Variable &variable : unit.variables)
         for (const Access &access : variable.accesses)
-            if (access.at)
-                remark_access(remarks, variable, access);
+            accesses.insert(
+                {{access.place.file, access.place.line, access.order}, {&variable, &access}});
+    for (const auto &[key, access] : accesses)
+        remark_access(remarks, *access.first, *access.second);
     for (const Item &item : unit.unhandled)
         if (item.at)
             remarks.of(*item.at->getFunction())

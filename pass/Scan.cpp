@@ -153,6 +153,12 @@ class Scanner
         unit.unhandled.push_back({kind.str(), what.str(), place_of(at), advice.str(), &at});
     }
 
+    static std::string of(const Value &pointer)
+    {
+        auto *global = dyn_cast<GlobalVariable>(pointer.stripInBoundsOffsets());
+        return global ? " of " + global->getName().str() : "";
+    }
+
     // One item per use of a function of the outside that is not harmless.
     void scan_declaration(Function &function)
     {
@@ -162,8 +168,6 @@ class Scanner
         if (name.starts_with("__palisade_"))
             return;
         const model_row *row = unit.row(name);
-        if (!row && function.hasAvailableExternallyLinkage())
-            return; // its body is here and is scanned where it is inlined
         SmallVector<const Instruction *, 8> sites;
         bool table = false; // named in the initializer of a global
         find_uses(function, sites, table);
@@ -222,19 +226,24 @@ class Scanner
                                              "modelled yet";
         if (auto *load = dyn_cast<LoadInst>(&instruction)) {
             if (load->isAtomic())
-                unhandled(instruction, "atomic", "atomic load", use_mutex);
+                unhandled(instruction, "atomic", "atomic load" + of(*load->getPointerOperand()),
+                          use_mutex);
             else if (load->isVolatile())
                 scan_volatile(instruction, load->getPointerOperand());
         } else if (auto *store = dyn_cast<StoreInst>(&instruction)) {
             if (store->isAtomic())
-                unhandled(instruction, "atomic", "atomic store", use_mutex);
+                unhandled(instruction, "atomic", "atomic store" + of(*store->getPointerOperand()),
+                          use_mutex);
             else if (store->isVolatile())
                 scan_volatile(instruction, store->getPointerOperand());
         } else if (auto *rmw = dyn_cast<AtomicRMWInst>(&instruction)) {
             unhandled(instruction, "atomic",
-                      "atomic " + AtomicRMWInst::getOperationName(rmw->getOperation()), use_mutex);
-        } else if (isa<AtomicCmpXchgInst>(instruction)) {
-            unhandled(instruction, "atomic", "atomic compare-exchange", use_mutex);
+                      "atomic " + AtomicRMWInst::getOperationName(rmw->getOperation()) +
+                          of(*rmw->getPointerOperand()),
+                      use_mutex);
+        } else if (auto *exchange = dyn_cast<AtomicCmpXchgInst>(&instruction)) {
+            unhandled(instruction, "atomic",
+                      "atomic compare-exchange" + of(*exchange->getPointerOperand()), use_mutex);
         } else if (auto *fence = dyn_cast<FenceInst>(&instruction)) {
             // A fence of the compiler or a signal handler orders nothing between threads.
             if (fence->getSyncScopeID() != SyncScope::SingleThread)
@@ -321,6 +330,13 @@ class Scanner
 };
 
 } // namespace
+
+void unit_adopt_inline(Unit &unit)
+{
+    for (Function &function : unit.module)
+        if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))
+            function.setLinkage(GlobalValue::InternalLinkage);
+}
 
 void unit_scan(Unit &unit)
 {

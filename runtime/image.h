@@ -16,9 +16,9 @@
 
 #include "core/event.h"
 
-#define IMAGE_BASE 0x1000000000ull
-#define STACKS_BASE 0x1100000000ull
-#define HEAP_BASE 0x1200000000ull
+#define IMAGE_BASE 0xa0000000000ull
+#define STACKS_BASE 0xa0100000000ull
+#define HEAP_BASE 0xa0200000000ull
 
 #define STACK_TOP_BYTES (64u << 10) /* of each stack: TCB, TLS and the runtime's first frames */
 #define SOCKETS_MAX 32u
@@ -64,6 +64,7 @@ enum lifecycle { THREAD_NONE, THREAD_FRESH, THREAD_RUNNING, THREAD_EXITED };
 
 struct nf_thread {
     struct context context; /* must stay first: entry.S */
+    struct thread_run *run; /* of this process, set when the native thread starts */
     struct thread_state core;
     _Atomic uint32_t lifecycle;
     uint32_t wait_phase; /* condition wait: see hooks/cond.c (R9) */

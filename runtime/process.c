@@ -15,7 +15,7 @@
 #include "io/io.h"
 
 struct process process;
-__thread struct nf_thread *nf_self __attribute__((tls_model("initial-exec")));
+__thread struct nf_thread *nf_self;
 
 void process_fail(enum status status, const char *format, ...)
 {

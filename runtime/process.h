@@ -53,7 +53,7 @@ struct output {
     uint16_t length;
     uint32_t total; /* bytes of this entry; port == UINT16_MAX: padding to the ring's end */
 };
-#define OUTPUT_RING_BYTES (1u << 20)
+#define OUTPUT_RING_BYTES (256u << 10) /* two largest batches; small, to spare the NF's cache */
 struct output_ring {
     _Alignas(64) _Atomic uint64_t head; /* written by the NF thread */
     uint64_t tail_seen;
@@ -90,10 +90,11 @@ struct process {
     uint64_t effects_done[THREADS_MAX]; /* takeover: effects already performed (R18) */
 };
 
-extern struct process process;
+#define HIDDEN __attribute__((visibility("hidden"))) /* reached without the GOT */
+extern struct process process HIDDEN;
 
 /* This thread's record, NULL on threads that are not the NF's. entry.S reads it too. */
-extern __thread struct nf_thread *nf_self __attribute__((tls_model("initial-exec")));
+extern __thread struct nf_thread *nf_self HIDDEN __attribute__((tls_model("initial-exec")));
 
 static inline enum mode process_mode(void)
 {
@@ -102,7 +103,7 @@ static inline enum mode process_mode(void)
 
 static inline struct thread_run *run_of(const struct nf_thread *thread)
 {
-    return &process.runs[thread->core.index];
+    return thread->run;
 }
 
 /* Ends the process with one sentence: "palisade: ...". Any thread. */

@@ -20,6 +20,7 @@
 #include "hooks/effect.h"
 #include "hooks/memory_io.h"
 #include "hooks/thread.h"
+#include "io/counters.h"
 #include "io/io.h"
 #include "note.h"
 #include "snapshot/regions.h"
@@ -120,6 +121,7 @@ static void prepare(void)
     enum status status = journal_open(&io.journal, path, why);
     if (status != STATUS_OK)
         process_fail(status, "%s", why);
+    counters_on_signal();
     regions_init();
     thread_space_map();
     snapshot_init();

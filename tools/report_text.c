@@ -79,12 +79,23 @@ static void print_coverage(const json_t *report)
     printf("\n");
 }
 
+/* With several units, the name of the next one is printed before its first line. */
+static const char *pending_unit;
+
+static void begin_line(void)
+{
+    if (pending_unit)
+        printf("  in %s:\n", pending_unit);
+    pending_unit = NULL;
+}
+
 static void print_threads(const json_t *unit)
 {
     json_t *thread;
     size_t i;
     json_array_foreach(json_object_get(unit, "threads"), i, thread)
     {
+        begin_line();
         printf("  %-30s", text(thread, "entry"));
         if (number(thread, "line") > 0)
             printf(" %s, created at %s:%d",
@@ -101,6 +112,7 @@ static void print_locks(const json_t *unit)
     json_array_foreach(json_object_get(unit, "locks"), i, lock)
     {
         int count = number(lock, "acquisitions");
+        begin_line();
         printf("  %-30s taken at %d place%s\n", text(lock, "name"), count, plural(count));
     }
 }
@@ -116,14 +128,17 @@ static void print_covered(const json_t *unit)
     size_t i;
     json_array_foreach(json_object_get(unit, "variables"), i, variable)
     {
-        if (is_class(variable, "covered"))
-            printf("  %-30s covered by %s\n", text(variable, "name"), text(variable, "lock"));
+        if (!is_class(variable, "covered"))
+            continue;
+        begin_line();
+        printf("  %-30s covered by %s\n", text(variable, "name"), text(variable, "lock"));
     }
     json_array_foreach(json_object_get(unit, "variables"), i, variable)
     {
         if (!is_class(variable, "racy"))
             continue;
         int logged = number(json_object_get(variable, "counts"), "logged");
+        begin_line();
         printf("  %-30s logged at %d place%s: %s\n", text(variable, "name"), logged, plural(logged),
                text(variable, "why"));
     }
@@ -148,8 +163,11 @@ static void each_unit(const json_t *report, const char *title, void (*print)(con
     printf("\n%s\n", title);
     json_array_foreach(json_object_get(report, "units"), i, unit)
     {
+        bool several = json_array_size(json_object_get(report, "units")) > 1;
+        pending_unit = several ? text(unit, "file") : NULL;
         print(unit);
     }
+    pending_unit = NULL;
 }
 
 /* "(struct mapping).expires" -> "(struct mapping)"; "config.side[].mac" -> "config". */
@@ -189,6 +207,7 @@ static void print_objects(const json_t *unit, const char *prefix)
             mixed += is_class(variable, "assumed-mixed");
         }
         if (strncmp(first, prefix, strlen(prefix)) == 0 && covered + constant + private_ + mixed) {
+            begin_line();
             printf("  %-30.*s", (int)length, first);
             if (covered)
                 printf(" %d field%s under %s", covered, plural(covered), lock);
@@ -251,12 +270,15 @@ void report_print(const json_t *report)
     print_coverage(report);
     if (json_array_size(json_object_get(report, "units")) == 0)
         return;
-    each_unit(report, "Threads", print_threads);
+    if (named(report, "threads"))
+        each_unit(report, "Threads", print_threads);
     if (named(report, "locks"))
         each_unit(report, "Locks", print_locks);
-    each_unit(report, "Shared variables", print_covered);
-    each_unit(report, "Objects reached through pointers", print_heap);
-    print_counters(report);
+    if (named(report, "variables")) {
+        each_unit(report, "Shared variables", print_covered);
+        each_unit(report, "Objects reached through pointers", print_heap);
+        print_counters(report);
+    }
     print_classes(report);
     print_items(json_object_get(report, "notes"), "Good to know");
 }

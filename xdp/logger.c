@@ -104,8 +104,6 @@ static enum status process_prepare(struct logger *logger, char *why)
     sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    /* Not to wait for a disk when a rare path is run at last: a wish, not a need. */
-    mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     logger->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (logger->signals >= 0)
@@ -330,6 +328,9 @@ int logger_run(const struct behaviour *behaviour, int argc, char **argv)
                       behaviour->defaults->program, "pid", (int)getpid(), "ports",
                       (int)logger.options.port_count, "links", (int)logger.options.link_count);
         logger_say(&logger, "ready: lifelines on port %u", logger.options.control);
+        /* Not to wait for a disk when a rare path runs at last: a wish, not a need. What is mapped
+         * later stays as it is, so that no limit of locked memory can make it fail. */
+        mlockall(MCL_CURRENT | MCL_ONFAULT);
         loop(&logger);
         status = logger.status;
         journal_object(logger.journal, "counters", logger_counters(&logger));

@@ -10,13 +10,17 @@ import time
 
 from . import load
 from .gateway import GATEWAYS, check_programs
-from .processes import ProcessDied
+from .outside import Outside
+from .processes import Process, ProcessDied
 from .refuse import check_tools
 from .topology import SERVER_ADDRESS, Topology
 from .witness import Witness
 
 TICK_S = 0.05
+OBSERVED_S = 0.3  # the master is asked for its counters so long after the load began, before it dies
 SECOND_NS = 1_000_000_000
+# Where the world could lose a packet before Palisade numbered it or after Palisade released it.
+PLACES = (("client", ("eth0",)), ("gate", ("lan", "wan")), ("server", ("eth0",)))
 TOOLS = ("ip", "nsenter", "ethtool", "nginx", "curl", "iperf3", "ping")
 
 
@@ -32,6 +36,7 @@ class Plan:
     new_flows: int = 4  # opened after the kill
     packets_per_s: int = 200  # each flow, each direction
     settle_s: float = 2.0  # TCP alone, before the witness begins
+    companion: tuple = ()  # a further command, run in the client's namespace during the load
     kill: bool = True  # False: the same run undisturbed, the witness's own control
     kill_earliest_s: float = 5.0
     kill_latest_s: float = 11.0
@@ -51,7 +56,7 @@ def conduct(plan, programs, say, keep=None):
     """
     check_programs(plan.mode, programs)
     check_tools(TOOLS)
-    topology = Topology(palisade=plan.mode != "none")
+    topology = Topology(palisade=plan.mode not in ("none", "off"))
     try:
         return Conductor(plan, programs, topology, say).run()
     finally:
@@ -71,6 +76,7 @@ class Conductor:
         self.downloads = []
         self.witness = None
         self.retransmissions = load.Retransmissions([self.website.process.pid])
+        self.outside = Outside(topology, PLACES)
         self.start_ns = self.kill_ns = None
         self.said_s = 0
 
@@ -79,14 +85,22 @@ class Conductor:
         self.gateway.wait_ready()
         self._wait_path()
         self.say(f"seed {plan.seed}: the NAT dies {plan.kill_s():.3f} s after the load begins")
+        self.outside.begin()
         self.start_ns = time.monotonic_ns()
         self.downloads = [load.Download(self.topology, n) for n in range(plan.downloads)]
         self.upload.start()
+        if plan.companion:
+            Process("companion", plan.companion, self.topology.name("client"),
+                    self.topology.directory)
         self.retransmissions.pids.append(self.downloads[0].process.pid)
         self._tick_until(plan.settle_s)
         self.witness = Witness(self.witness_program, self.topology, plan.flows,
                                plan.packets_per_s)
         self.retransmissions.pids[1] = self.witness.client.process.pid
+        self._tick_until(plan.settle_s + OBSERVED_S)
+        self.gateway.observe()
+        self._tick_until(plan.kill_s() - OBSERVED_S)
+        self.gateway.observe()
         self._tick_until(plan.kill_s())
         if plan.kill:
             self.kill_ns = self.gateway.kill()
@@ -186,9 +200,12 @@ class Conductor:
             "retransmits_kill": self.retransmissions.between(kill_ns - SECOND_NS // 10,
                                                              kill_ns + SECOND_NS * 9 // 10),
             **verdict.mappings(kill_ns),
-            **dict.fromkeys(("detection_ms", "restore_ms", "replay_ms", "golive_ms",
-                             "snapshot_pause_ms", "log_bytes_per_packet")),
+            **dict.fromkeys(("detection_ms", "fence_ms", "restore_ms", "replay_ms",
+                             "golive_ms", "replay_speed_ratio", "snapshot_pause_ms",
+                             "log_bytes_per_packet", "log_bytes_per_packet_receive",
+                             "log_bytes_per_packet_order", "output_wait_us")),
             **self.gateway.figures(kill_ns),
+            "dropped_outside": self.outside.grown(),
             "seconds": round(self._now_s(), 1),
             "kernel": platform.release(),
         }

@@ -47,7 +47,8 @@
 #include "neighbours.h"
 
 #define BATCH 32
-#define FRAME_ROOM 2048
+#define FRAME_PAD 2 /* puts the IPv4 header behind the Ethernet one at a multiple of four */
+#define FRAME_ROOM (2048 - FRAME_PAD)
 #define RECEIVE_BUFFER_BYTES (4 << 20)
 #define TCP_OPENING_TIMEOUT_S 60
 #define TCP_CLOSING_TIMEOUT_S 10
@@ -121,7 +122,7 @@ struct worker {
     int sockets[SIDES];
     struct counters counters; /* since they were last added to the statistics */
     struct batch in, out[SIDES];
-    _Alignas(8) uint8_t frames[BATCH][FRAME_ROOM];
+    _Alignas(8) uint8_t frames[BATCH][FRAME_PAD + FRAME_ROOM];
 };
 
 /* ---- external ports ---- */
@@ -535,19 +536,20 @@ static void batch_send(struct worker *worker, enum side side)
 static void batch_forward(struct worker *worker, enum side side)
 {
     for (unsigned i = 0; i < BATCH; i++)
-        worker->in.parts[i] = (struct iovec){worker->frames[i], FRAME_ROOM};
+        worker->in.parts[i] = (struct iovec){worker->frames[i] + FRAME_PAD, FRAME_ROOM};
     int received = recvmmsg(worker->sockets[side], worker->in.messages, BATCH, MSG_DONTWAIT, NULL);
     if (received <= 0)
         return;
 
     for (int i = 0; i < received; i++) {
         size_t length = worker->in.messages[i].msg_len;
-        enum verdict verdict = frame_handle(worker, side, worker->frames[i], &length);
+        uint8_t *frame = worker->frames[i] + FRAME_PAD;
+        enum verdict verdict = frame_handle(worker, side, frame, &length);
         worker->counters.verdicts[verdict]++;
         if (verdict != TO_LAN && verdict != TO_WAN)
             continue;
         struct batch *out = &worker->out[verdict == TO_LAN ? LAN : WAN];
-        out->parts[out->count++] = (struct iovec){worker->frames[i], length};
+        out->parts[out->count++] = (struct iovec){frame, length};
     }
     batch_send(worker, LAN);
     batch_send(worker, WAN);

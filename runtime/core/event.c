@@ -23,11 +23,9 @@ static inline void pass_with(struct thread_state *thread, struct log *log, uint3
 
 void ev_order_record(struct thread_state *thread, struct log *log, struct order *order)
 {
-    order->sequence++;
-    if (__builtin_expect(order->owner == thread->index + 1, 1)) {
-        pass(thread, log);
+    if (ev_order_elided(thread, log, order))
         return;
-    }
+    order->sequence++;
     order->owner = thread->index + 1;
     thread->position++;
     pass_with(thread, log,
@@ -97,23 +95,17 @@ uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t pa
 
 /* ---- racy words (R5, R6) ---- */
 
-static struct word_cache_entry *cache_entry(struct thread_state *thread, uint64_t address)
-{
-    uint64_t hash = address * 0x9E3779B97F4A7C15ull >> 32;
-    return &thread->words[hash % WORD_CACHE_ENTRIES];
-}
-
 static void cache_put(struct thread_state *thread, uint64_t address, uint64_t value,
                       struct version version)
 {
-    *cache_entry(thread, address) =
+    *word_cache(thread, address) =
         (struct word_cache_entry){.address = address, .value = value, .version = version};
 }
 
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
                     uint64_t value, struct version version)
 {
-    const struct word_cache_entry *cached = cache_entry(thread, address);
+    const struct word_cache_entry *cached = word_cache(thread, address);
     if (cached->address == address && cached->value == value &&
         cached->version.writer == version.writer && cached->version.written == version.written) {
         pass(thread, log);
@@ -125,6 +117,12 @@ void ev_load_record(struct thread_state *thread, struct log *log, uint64_t addre
     pass_with(thread, log,
               record_load(&thread->codec, log_space(log), thread->position, value, writer,
                           version.written));
+}
+
+void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp)
+{
+    DEBUG_ASSERT(word_cache(thread, address)->address == address && stamp != 0);
+    word_cache(thread, address)->stamp = stamp;
 }
 
 struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
@@ -300,7 +298,7 @@ enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader
 {
     PEEK_OR_RETURN(peeked, thread, reader);
     if (peeked == PEEK_PREDICTED) {
-        const struct word_cache_entry *cached = cache_entry(thread, address);
+        const struct word_cache_entry *cached = word_cache(thread, address);
         if (cached->address != address)
             return diverged(reader, "the log predicts a load of a word never seen");
         *value = cached->value;

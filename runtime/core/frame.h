@@ -30,7 +30,7 @@ struct frame {
     uint8_t kind;
     uint16_t thread;  /* LOG, OUTPUT: the NF thread */
     uint16_t length;  /* payload bytes */
-    uint16_t flags;   /* FRAME_RESET */
+    uint16_t flags;   /* FRAME_RESET, FRAME_GAP */
     uint32_t epoch;   /* of the sender; G5 */
     uint32_t session; /* of the link, agreed in the hello; frames of another are dropped */
     uint64_t number;  /* of this frame in its link direction, from 1; 0 for ACK */
@@ -39,6 +39,7 @@ struct frame {
     uint32_t crc32c;
 };
 #define FRAME_RESET 1u /* LOG: log_chunk.reset */
+#define FRAME_GAP 2u   /* ACK: a frame beyond `ack` arrived and was dropped: go back */
 
 enum frame_error {
     FRAME_OK = 0,

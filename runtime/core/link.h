@@ -14,12 +14,12 @@
 #include "frame.h"
 
 #define LINK_WINDOW_FRAMES 1024u       /* frames buffered until acknowledged; power of two */
-#define LINK_RESEND_AFTER_NS 5000000   /* no progress for that long: go back */
+#define LINK_RESEND_AFTER_NS 5000000   /* no progress for that long: ask */
 #define LINK_ACK_EVERY_FRAMES 64u      /* at latest */
 #define LINK_ACK_AFTER_NS 200000       /* at latest */
 
 struct link_counters {
-    uint64_t sent, resent, received, acks_sent;
+    uint64_t sent, resent, received, acks_sent; /* sent: first time; received: delivered */
     uint64_t dropped_duplicate, dropped_gap, dropped_session, dropped_epoch, dropped_no_credit;
     uint64_t dropped_error[8]; /* by enum frame_error */
     uint64_t window_full;      /* link_reserve refused: back-pressure */
@@ -33,7 +33,8 @@ void link_destroy(struct link *link);
 void link_set_addresses(struct link *link, const uint8_t own[6], const uint8_t peer[6]);
 /* Frames sent from now on carry `epoch`; received ones below `at_least` are dropped (G5). */
 void link_set_epoch(struct link *link, uint32_t epoch, uint32_t at_least);
-/* How many frames this end can take beyond what it has delivered (at most LINK_WINDOW_FRAMES). */
+/* How many frames this end can take beyond what it has delivered (at most LINK_WINDOW_FRAMES, which
+ * is also what it starts with). With 0 even a frame that was offered before is dropped. */
 void link_set_credit(struct link *link, uint32_t frames);
 
 /* ---- sending ---- */
@@ -62,7 +63,8 @@ uint32_t link_transmit(struct link *link, int64_t now_ns, const uint8_t **frame)
  */
 bool link_receive(struct link *link, int64_t now_ns, const uint8_t *bytes, size_t length,
                   struct frame *header, const uint8_t **payload);
-/* Absolute time of the next time-out (resend or delayed ack); INT64_MAX when none. */
+/* Absolute time of the next time-out (resend or delayed ack); 0 when frames wait to be transmitted;
+ * INT64_MAX when nothing waits for anybody. */
 int64_t link_next_wake(const struct link *link);
 const struct link_counters *link_counters(const struct link *link);
 

@@ -53,8 +53,8 @@ void output_log_commit_covered(struct output_log *ol)
             continue;
         }
         base_install(ol, &mark);
-        output_log_release_all(ol);
         ol->actions.committed(ol->context, mark.number);
+        output_log_release_all(ol);
     }
 }
 

@@ -1,25 +1,106 @@
 /* See memory_io.h. */
 #include "hooks/memory_io.h"
 
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/io.h"
+
+#define DRAIN_PAUSE_MS 2
+
+static struct memory_stream *streams[SOCKETS_MAX]; /* by the socket's reader */
+static _Atomic uint32_t workers[THREADS_MAX];      /* the worker a thread is, + 1 */
+static _Atomic uint64_t log_bytes;
+
 void memory_io_open(void)
 {
-    process_fail(STATUS_USAGE, "io=memory is not there yet");
+    const char *path = process.options.io_memory;
+    void *object = dlopen(path, RTLD_NOW);
+    const struct memory_io *(*get)(void) =
+        object ? (const struct memory_io *(*)(void))dlsym(object, "palisade_memory_io") : NULL;
+    if (get == NULL)
+        process_fail(STATUS_USAGE, "io_memory=%s is no packet plug-in: %s", path, dlerror());
+    process.memory_io = get();
+    if (process.memory_io->version != MEMORY_IO_VERSION)
+        process_fail(STATUS_IDENTITY, "io_memory=%s speaks version %u, this library %u", path,
+                     process.memory_io->version, MEMORY_IO_VERSION);
+    process.port_count = (uint16_t)process.memory_io->port_count;
+    process.ports = calloc(process.port_count, sizeof *process.ports);
+    if (process.ports == NULL)
+        process_fail(STATUS_MEMORY, "no memory for the port table");
+    for (uint16_t i = 0; i < process.port_count; i++) {
+        const struct memory_port *port = &process.memory_io->ports[i];
+        memcpy(process.ports[i].name, port->name, PORT_NAME_BYTES);
+        memcpy(process.ports[i].mac, port->mac, 6);
+        process.ports[i].mtu = port->mtu;
+    }
+}
+
+/* Its rank among the sockets of its port and fanout group. */
+static uint32_t rank(uint32_t socket)
+{
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < socket; i++)
+        before += IMAGE->sockets[i].used && IMAGE->sockets[i].port == IMAGE->sockets[socket].port;
+    return before;
+}
+
+static struct memory_stream *stream_of(uint32_t socket)
+{
+    if (streams[socket] == NULL) {
+        uint32_t worker = rank(socket);
+        streams[socket] = process.memory_io->open(IMAGE->sockets[socket].port - 1, worker);
+        if (streams[socket] == NULL)
+            process_fail(STATUS_USAGE, "the packet plug-in has no worker %u on port %u", worker,
+                         IMAGE->sockets[socket].port);
+        atomic_store(&workers[nf_self->core.index], worker + 1);
+    }
+    return streams[socket];
+}
+
+uint32_t memory_io_next(uint32_t socket, struct memory_packet *packets, uint32_t limit)
+{
+    return process.memory_io->next(stream_of(socket), packets, limit);
+}
+
+bool memory_io_ready(uint32_t socket)
+{
+    return process.memory_io->ready(stream_of(socket));
+}
+
+/* ---- draining ---- */
+
+static void send_output(void *context, uint32_t thread, const struct output *entry)
+{
+    (void)context;
+    uint32_t worker = atomic_load(&workers[thread]);
+    struct memory_stream *stream =
+        process.memory_io->open(entry->port, worker ? worker - 1 : 0);
+    struct iovec bytes = {.iov_base = (void *)(entry + 1), .iov_len = entry->length};
+    process.memory_io->send(stream, &bytes, 1);
+}
+
+static void report(void)
+{
+    process.memory_io->note("log_bytes", (double)atomic_load(&log_bytes));
 }
 
 void memory_io_run(void)
 {
-    process_fail(STATUS_USAGE, "io=memory is not there yet");
-}
-
-int memory_io_receive(struct nf_thread *thread, struct log *log, uint32_t socket,
-                      struct mmsghdr *messages, uint32_t limit)
-{
-    (void)thread, (void)log, (void)socket, (void)messages, (void)limit;
-    return -1;
-}
-
-int64_t memory_io_poll(const struct pollfd *fds, uint32_t count)
-{
-    (void)fds, (void)count;
-    return 0;
+    static uint8_t scratch[FRAME_PAYLOAD_MAX_BYTES];
+    struct log_chunk chunk;
+    process.memory_io->at_end(report);
+    for (;;) {
+        uint32_t work = 0;
+        for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
+            while (log_take(process.logs[t], scratch, sizeof scratch, &chunk)) {
+                atomic_fetch_add(&log_bytes, chunk.length);
+                work++;
+            }
+            work += ship_drain(t, send_output, NULL);
+        }
+        if (work == 0)
+            io_sleep(DRAIN_PAUSE_MS);
+    }
 }

@@ -82,8 +82,9 @@ static uint64_t load(const void *address, uint32_t bytes)
     struct log *log = log_ready(thread);
     struct word_version *entry = version_of(key);
     struct version version;
+    uint32_t before;
     for (;;) {
-        uint32_t before = atomic_load_explicit(&entry->lock, memory_order_acquire);
+        before = atomic_load_explicit(&entry->lock, memory_order_acquire);
         version = entry->version;
         value = read_word(address, bytes);
         atomic_thread_fence(memory_order_acquire);
@@ -92,6 +93,8 @@ static uint64_t load(const void *address, uint32_t bytes)
         __builtin_ia32_pause();
     }
     ev_load_record(&thread->core, log, key, value, version);
+    if (before != 0)
+        ev_load_stamp(&thread->core, key, before);
     return value;
 }
 
@@ -138,21 +141,43 @@ static void store(void *address, uint64_t value, uint32_t bytes)
     native_unlock(stripe);
 }
 
+/*
+ * The common case, in line: recording, the word is where its hash says, and its seqlock did not
+ * move since this thread looked last; so neither value nor version changed. The lock is odd while
+ * a store is under way and even, 2 at least, after the first: a stamp.
+ */
+static inline bool load_unchanged(const void *address, uint64_t *value)
+{
+    struct nf_thread *thread = nf_self;
+    if (__builtin_expect(process_mode() != MODE_RECORD || thread == NULL, 0))
+        return false;
+    const struct word_version *entry =
+        &IMAGE->versions[hash_address((uint64_t)address) & (VERSIONS_MAX - 1)];
+    uint32_t lock = atomic_load_explicit(&entry->lock, memory_order_acquire);
+    return lock != 0 &&
+           atomic_load_explicit(&entry->address, memory_order_relaxed) == (uint64_t)address &&
+           ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock, value);
+}
+
+#define LOAD(address, bytes)                                                                       \
+    uint64_t value;                                                                                \
+    return load_unchanged(address, &value) ? value : load(address, bytes)
+
 HOOK uint8_t __palisade_load1(const uint8_t *address)
 {
-    return (uint8_t)load(address, 1);
+    LOAD(address, 1);
 }
 HOOK uint16_t __palisade_load2(const uint16_t *address)
 {
-    return (uint16_t)load(address, 2);
+    LOAD(address, 2);
 }
 HOOK uint32_t __palisade_load4(const uint32_t *address)
 {
-    return (uint32_t)load(address, 4);
+    LOAD(address, 4);
 }
 HOOK uint64_t __palisade_load8(const uint64_t *address)
 {
-    return load(address, 8);
+    LOAD(address, 8);
 }
 HOOK void __palisade_store1(uint8_t *address, uint8_t value)
 {

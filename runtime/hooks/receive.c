@@ -57,7 +57,7 @@ static uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_
     uint32_t stored = 0;
     for (size_t i = 0; i < message->msg_iovlen && stored < length; i++) {
         size_t piece = message->msg_iov[i].iov_len;
-        if (piece > length - stored)
+        if (__builtin_expect(piece > length - stored, 1))
             piece = length - stored;
         memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
         stored += (uint32_t)piece;
@@ -97,13 +97,47 @@ static void wait_queues(struct nf_thread *thread, const uint32_t *queues, uint32
 
 /* ---- receive ---- */
 
+/* The ids of one batch, as ranges. */
+struct batch {
+    struct id_range ranges[RECORD_RANGES_MAX];
+    uint32_t count;
+};
+
+static void batch_add(struct batch *batch, packet_id id)
+{
+    struct id_range *last = batch->count ? &batch->ranges[batch->count - 1] : NULL;
+    if (last && last->first + last->count == id)
+        last->count++;
+    else
+        batch->ranges[batch->count++] = (struct id_range){.first = id, .count = 1};
+}
+
+/* io=memory: the same work, from the plug-in's packets. */
+static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t index,
+                            struct mmsghdr *messages, uint32_t limit)
+{
+    struct memory_packet packets[RECEIVE_BATCH_MAX];
+    struct batch batch; /* large: only what is used is written */
+    batch.count = 0;
+    uint16_t port = (uint16_t)(IMAGE->sockets[index].port - 1);
+    uint32_t taken = memory_io_next(index, packets, limit);
+    for (uint32_t i = 0; i < taken; i++) {
+        messages[i].msg_len =
+            fill_message(&messages[i].msg_hdr, port, packets[i].bytes, packets[i].length);
+        batch_add(&batch, packets[i].id);
+    }
+    ev_receive_record(&thread->core, log, index, batch.ranges, batch.count);
+    return taken;
+}
+
 /* Takes up to `limit` packets from the queue into `messages`. Live; NF thread. */
 static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
                      struct mmsghdr *messages, uint32_t limit)
 {
     struct queue *queue = process.queues[index];
-    struct id_range ranges[RECORD_RANGES_MAX];
-    uint32_t taken = 0, count = 0;
+    struct batch batch; /* large: only what is used is written */
+    batch.count = 0;
+    uint32_t taken = 0;
     pthread_mutex_lock(&queue->reading);
     uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
     uint64_t head = atomic_load_explicit(&queue->head, memory_order_acquire);
@@ -111,13 +145,10 @@ static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
         const struct slot *slot = &queue->slots[tail & queue_mask()];
         messages[taken].msg_len =
             fill_message(&messages[taken].msg_hdr, slot->port, slot->bytes, slot->length);
-        if (count > 0 && ranges[count - 1].first + ranges[count - 1].count == slot->id)
-            ranges[count - 1].count++;
-        else
-            ranges[count++] = (struct id_range){.first = slot->id, .count = 1};
+        batch_add(&batch, slot->id);
     }
     /* The event before the slots are free: what is consumed is in the log (R1, R15). */
-    ev_receive_record(&thread->core, log, index, ranges, count);
+    ev_receive_record(&thread->core, log, index, batch.ranges, batch.count);
     atomic_store_explicit(&queue->tail, tail, memory_order_release);
     pthread_mutex_unlock(&queue->reading);
     if (taken > 0)
@@ -166,16 +197,15 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
         return received ? (int)received : -1;
     }
     struct log *log = log_ready(thread);
-    if (process.memory_io)
-        return memory_io_receive(thread, log, index, messages, limit);
     struct queue *queue = process.queues[index];
-    if (!queue_ready(queue)) {
+    if (process.memory_io == NULL && !queue_ready(queue)) {
         int64_t until = wait ? -1 : now_ns() + TICK_NS;
         do
             wait_queues(thread, &index, 1, until);
         while (wait && !queue_ready(queue));
     }
-    received = take(thread, log, index, messages, limit);
+    received = process.memory_io ? take_memory(thread, log, index, messages, limit)
+                                 : take(thread, log, index, messages, limit);
     if (received == 0)
         errno = EAGAIN;
     return received ? (int)received : -1;
@@ -235,8 +265,9 @@ static int64_t poll_now(const struct pollfd *fds, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         if (fds[i].fd < 0)
             continue;
+        uint32_t socket = socket_index(fds[i].fd);
         if ((fds[i].events & (POLLIN | POLLRDNORM)) &&
-            queue_ready(process.queues[socket_index(fds[i].fd)]))
+            (process.memory_io ? memory_io_ready(socket) : queue_ready(process.queues[socket])))
             ready |= 1ll << (2 * i);
         if (fds[i].events & (POLLOUT | POLLWRNORM))
             ready |= 2ll << (2 * i);
@@ -282,17 +313,17 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
                  ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
         return poll_result(fds, (uint32_t)count, ready);
     struct log *log = log_ready(thread);
-    if (process.memory_io) {
-        ready = memory_io_poll(fds, (uint32_t)count);
-    } else {
-        if (timeout_ns >= 0 && timeout_ns < TICK_NS)
-            timeout_ns = TICK_NS;
-        int64_t until = timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
-        while ((ready = poll_now(fds, (uint32_t)count)) == 0) {
-            if (until >= 0 && now_ns() >= until)
-                break;
-            wait_queues(thread, queues, readable, until);
-        }
+    if (timeout_ns >= 0 && timeout_ns < TICK_NS)
+        timeout_ns = TICK_NS;
+    if (process.memory_io)
+        timeout_ns = 2 * TICK_NS; /* nobody would wake us */
+    ready = poll_now(fds, (uint32_t)count);
+    int64_t until = ready || timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
+    while (ready == 0) {
+        wait_queues(thread, queues, readable, until);
+        ready = poll_now(fds, (uint32_t)count);
+        if (ready || (until >= 0 && now_ns() >= until))
+            break;
     }
     ev_number_record(&thread->core, log, ready, 0);
     return poll_result(fds, (uint32_t)count, ready);

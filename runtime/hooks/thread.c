@@ -15,6 +15,7 @@
 #include "hooks/thread.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -110,6 +111,7 @@ static void *native_start(void *argument)
 {
     struct nf_thread *thread = argument;
     nf_self = thread;
+    thread->run = &process.runs[thread->core.index]; /* an image carries the master's */
     run_of(thread)->tcb = (uint8_t *)pthread_self();
     if (atomic_load(&thread->lifecycle) == THREAD_RUNNING) {
         atomic_store(&run_of(thread)->safe, 0);
@@ -125,6 +127,10 @@ void thread_spawn(uint32_t index)
 {
     pthread_attr_t attributes;
     pthread_t handle;
+    sigset_t ours, before;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGUSR1); /* the I/O thread's: see io/counters.h */
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
     atomic_store(&process.runs[index].safe, 1); /* until it runs the NF's code */
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -134,6 +140,7 @@ void thread_spawn(uint32_t index)
     if (error)
         process_fail(STATUS_MEMORY, "cannot start thread %u: %s", index, strerror(error));
     pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Death: an event, then visible to joiners. Never returns to glibc: see the picture above. */

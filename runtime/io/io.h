@@ -43,6 +43,8 @@ void io_reign(packet_id first);
 
 /* The loop (io.c). Never returns. */
 __attribute__((noreturn)) void io_run(enum io_phase phase);
+/* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */
+void io_sleep(int timeout_ms);
 /* Sends to the output logger's lifeline; a failure is a lost logger. Fits snapshot_ship. */
 int io_send_ol(void *context, const struct message *message);
 
@@ -53,6 +55,10 @@ uint32_t ship_logs(void);
 uint32_t ship_outputs(void);
 /* Moves what replaying threads send out of their rings, to be shipped after the go-live. */
 void ship_collect_replayed(void);
+/* Hands a thread's outputs to `take` and forgets them; returns how many (io=memory). */
+uint32_t ship_drain(uint32_t thread,
+                    void (*take)(void *context, uint32_t thread, const struct output *entry),
+                    void *context);
 /* Acknowledged log frames are stable (R18). */
 void ship_update_stable(void);
 /* Is there anything a thread has left to ship? */

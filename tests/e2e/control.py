@@ -1,16 +1,35 @@
 """The witness's own controls: it must see nothing where nothing happened, and it must see a crash
 without Palisade. And the demonstration leaves nothing behind."""
 
+import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import time
 
+from demolib.witness import Verdict
 from stage import expect
 
 
-def undisturbed(stage):
-    result = stage.conduct(mode="none", kill=False)
+def undisturbed(mode):
+    return lambda stage: nothing_happened(stage.conduct(mode=mode, kill=False))
+
+
+def garbage(mode):
+    """Thousands of damaged packets beside the load change nothing."""
+    def test(stage):
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "garbage.py")
+        result = nothing_happened(stage.conduct(mode=mode, kill=False,
+                                                companion=("python3", program, "8", "1")))
+        with open(os.path.join(stage.keep, "companion.log"), encoding="ascii") as log:
+            expect(int(log.read()) > 1000, "no damaged packets were sent")
+        return result
+    return test
+
+
+def nothing_happened(result):
     for key in ("lost", "doubled", "reordered", "altered", "broken", "ports_reused"):
         expect(result[key] == 0, f"{key}: {result[key]}")
     expect(result["passed"], f"not passed: {result}")
@@ -24,6 +43,78 @@ def restarted(stage):
     expect(result["broken"] == result["connections"], f"broken only: {result['broken']}")
     expect(result["mappings_changed"] > 0, "every mapping survived")
     return f"{result['lost']} lost, {result['broken']} broken, outage {result['outage_ms']} ms"
+
+
+def witness_counts(stage):
+    """A path that loses, doubles and swaps known packets: the witness must count exactly these."""
+    program, server, path = stage.program("witness-udp"), 19001, 19002
+    relay = Relay(path, server)
+    options = ["--rate", "500", "--grace-ms", "500"]
+    ends = []
+    for role, port in (("server", server), ("client", path)):
+        ends.append(subprocess.Popen([program, role, "--address", f"127.0.0.1:{port}", *options],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        ends[-1].stdout.readline()  # the first progress: it is there
+    relay.run(seconds=2)
+    for end in ends:
+        end.stdin.write(b"stop\n")
+        end.stdin.flush()
+    relay.run(seconds=1)
+    reports = [json.loads(end.communicate(timeout=10)[0].splitlines()[-1]) for end in ends]
+    verdict = Verdict(reports[1], reports[0])
+    for direction, counts in (("up", relay.up), ("down", relay.down)):
+        seen = getattr(verdict, direction)
+        for key, count in counts.items():
+            expect(count > 0 and seen[key] == count, f"{direction}: {count} {key}, counted "
+                   f"{seen[key]}")
+    return f"{verdict.total('lost')} lost, {verdict.total('doubled')} doubled, " \
+           f"{verdict.total('reordered')} reordered: all counted"
+
+
+class Relay:
+    """Carries UDP between one client and a server, badly and countably."""
+
+    def __init__(self, port, server):
+        self.inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.inside.bind(("127.0.0.1", port))
+        self.outside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.outside.connect(("127.0.0.1", server))
+        self.client = None
+        self.up = {"lost": 0, "doubled": 0, "reordered": 0}
+        self.down = dict(self.up)
+        self.carried = {"up": 0, "down": 0}
+        self.late = {"up": None, "down": None}
+
+    def run(self, seconds):
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            for ready in select.select([self.inside, self.outside], [], [], left)[0]:
+                try:
+                    if ready is self.inside:
+                        packet, self.client = ready.recvfrom(2048)
+                        self.carry("up", packet, self.up, self.outside.send)
+                    else:
+                        self.carry("down", ready.recv(2048), self.down,
+                                   lambda p: self.inside.sendto(p, self.client))
+                except ConnectionRefusedError:
+                    pass  # the server is not there yet, or no more
+
+    def carry(self, way, packet, counts, send):
+        self.carried[way] += 1
+        number = self.carried[way] % 100
+        if number == 10:
+            counts["lost"] += 1
+        elif number == 20:
+            self.late[way] = packet
+        elif number == 30:
+            counts["doubled"] += 1
+            send(packet)
+            send(packet)
+        else:
+            send(packet)
+        if number == 21:
+            counts["reordered"] += 1
+            send(self.late[way])
 
 
 def interrupted(number):
@@ -70,7 +161,12 @@ def processes_of(pid):
 
 def tests(_seed):
     return [
-        ("control-undisturbed", undisturbed),
+        ("control-witness-counts", witness_counts),
+        ("control-undisturbed-none", undisturbed("none")),
+        ("control-undisturbed-off", undisturbed("off")),
+        ("control-undisturbed-cold", undisturbed("cold")),
+        ("garbage-none", garbage("none")),
+        ("garbage-cold", garbage("cold")),
         ("control-none-breaks", restarted),
         ("cleanup-interrupt", interrupted(signal.SIGINT)),
         ("cleanup-terminate", interrupted(signal.SIGTERM)),

@@ -1,0 +1,38 @@
+// A copy of a whole object has no hook: without a lock it stands in the way, with one it is elided.
+// RUN: %clang_whole -O0 -c %s -o %t.o
+// RUN: not %palisade report %t.o | FileCheck %s
+// CHECK: would be refused: 2 places cannot be replayed
+// CHECK: {{.*}}access-block.c:[[#WRITE:]]: write of bare as a whole
+// CHECK: guard it with a mutex
+// CHECK: {{.*}}access-block.c:[[#WRITE+1]]: write of now as a whole
+// CHECK-NOT: as a whole
+// CHECK: sum{{ +}}covered by lock
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+struct big {
+    long words[8];
+};
+static struct big bare, sum;
+static struct timespec now;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *worker(void *argument)
+{
+    struct big local = {{1}};
+    bare = local;
+    clock_gettime(CLOCK_REALTIME, &now);
+    pthread_mutex_lock(&lock);
+    sum = local;
+    pthread_mutex_unlock(&lock);
+    return argument;
+}
+
+int main(void)
+{
+    pthread_t thread;
+    memset(&bare, 1, sizeof bare);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&thread, 0, worker, 0);
+}

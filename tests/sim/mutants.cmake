@@ -1,0 +1,34 @@
+# name, core source, text, its replacement
+
+# R2: the VOR is the sender's own position only
+sim_edit(mutant-r2-vor event.c "vor->at[t] = log_published(logs[t]);" "vor->at[t] = 0;")
+# R4: a failed try is replayed before the holder came
+sim_edit(mutant-r4-try event.c
+  "if (order->sequence < reader->next.sequence)\n        return EVENT_WAIT; /* R4 */" "")
+# R5: a load is predicted by its value alone
+sim_edit(mutant-r5-version event.c
+  "if (ev_load_predicted(thread, log, address, value, version))"
+  "const struct word_cache_entry *known = word_cache(thread, address);
+    if (known->address == address && known->value == value && (pass(thread, log), true))")
+# R5: a logged load does not wait for the writer
+sim_edit(mutant-r5-wait event.c
+  "positions_get(positions, record->writer) < record->written" "false")
+# R12: records beyond the cut are kept
+sim_edit(mutant-r12-records stored_log.c "log->length = log->parsed = offset;" "")
+# R12: held outputs within the cut keep their VOR
+sim_edit(mutant-r12-satisfied output_takeover.c "thread->satisfied = outputs;" "")
+# R12: a snapshot of the dead master may still be committed
+sim_edit(mutant-r12-pending output_takeover.c "ol->pending_count = 0;" "")
+# R13: effects below the mark are not waited for
+sim_edit(mutant-r13-effects output_base.c "|| thread->effects < mark->effects[t]" "")
+# R14: a replayed output that is held already is taken again
+sim_edit(mutant-r14-double output_log.c
+  "if (item->number <= thread->arrived)\n        return 0;" "")
+# R16: released before the first base
+sim_edit(mutant-r16-base output_log.c "if (ol->base.number == 0)\n        return;" "")
+# R17: the input logger obeys an older master
+sim_edit(mutant-r17-claim input_log.c "epoch < il->epoch ||" "")
+sim_edit(mutant-r17-truncate input_log.c "epoch != il->epoch || il->claimant == 0" "false")
+# G1: R covers a VOR one event early
+sim_edit(mutant-g1-cover output_log.c
+  "positions_get(&ol->received, t) < vor.at[t]" "positions_get(&ol->received, t) + 1 < vor.at[t]")

@@ -1,0 +1,361 @@
+/*
+ * What the hooks do while recording, one step at a time: every point where another thread may
+ * come in between is the end of a step (R1: native act, record and publish, effect, release).
+ */
+#include "core/assert.h"
+#include "process.h"
+
+static struct toy_thread *toy_thread(struct process *process, uint32_t t)
+{
+    return &process->nf.thread[t];
+}
+
+/* The event was recorded: tell the oracle what it depends on. */
+static void happened(struct process *process, uint32_t t)
+{
+    position at = toy_thread(process, t)->state.position;
+
+    process->truth.thread[t].at[t] = (uint32_t)at;
+    if (process->oracle != NULL)
+        oracle_event(process->oracle, t, at, &process->truth.thread[t]);
+}
+
+static void depends_on(struct process *process, uint32_t t, const struct causes *causes)
+{
+    causes_join(&process->truth.thread[t], causes);
+}
+
+static bool finish(struct process *process, uint32_t t)
+{
+    struct toy_thread *thread = toy_thread(process, t);
+
+    thread->operations++;
+    process->step[t] = (struct step){0};
+    if (process->oracle != NULL && thread->state.position > 0)
+        oracle_state(process->oracle, t, thread->state.position, thread->hash);
+    return true;
+}
+
+static bool lock_take(struct process *process, uint32_t t, struct toy_lock *lock)
+{
+    if (lock->holder != 0)
+        return false;
+    lock->holder = t + 1;
+    lock->recorded = false;
+    process->step[t].phase = 1;
+    return true;
+}
+
+static void lock_record(struct process *process, uint32_t t, uint32_t object)
+{
+    struct toy_lock *lock = &process->nf.lock[object];
+
+    depends_on(process, t, &process->truth.lock[object]);
+    ev_order_record(&toy_thread(process, t)->state, &process->log[t], &lock->order);
+    lock->recorded = true;
+    happened(process, t);
+    process->truth.acquired[object] = process->truth.thread[t];
+    process->step[t].phase = 2;
+}
+
+static void lock_release(struct process *process, uint32_t t, uint32_t object)
+{
+    process->truth.lock[object] = process->truth.thread[t];
+    process->nf.lock[object].holder = 0;
+}
+
+static bool step_lock(struct process *process, uint32_t t, uint32_t object)
+{
+    struct toy_lock *lock = &process->nf.lock[object];
+
+    switch (process->step[t].phase) {
+    case 0:
+        return lock_take(process, t, lock);
+    case 1:
+        lock_record(process, t, object);
+        return true;
+    default:
+        toy_locked(&process->nf, t, object);
+        return finish(process, t);
+    }
+}
+
+static bool step_try(struct process *process, uint32_t t, uint32_t object)
+{
+    struct toy_lock *lock = &process->nf.lock[object];
+    struct step *step = &process->step[t];
+
+    if (step->phase == 0 && lock->holder != 0) {
+        if (!lock->recorded)
+            return false; /* the hook spins until the holder's sequence is known (R4) */
+        step->sequence = lock->order.sequence;
+        step->causes = process->truth.acquired[object];
+        step->phase = 3;
+        return true;
+    }
+    if (step->phase == 3) {
+        depends_on(process, t, &step->causes);
+        ev_fail_record(&toy_thread(process, t)->state, &process->log[t], step->sequence);
+        happened(process, t);
+        toy_absorb(toy_thread(process, t), OPERATION_TRY, 0);
+        return finish(process, t);
+    }
+    return step_lock(process, t, object);
+}
+
+static bool step_load(struct process *process, uint32_t t, uint32_t word)
+{
+    struct step *step = &process->step[t];
+    struct toy_thread *thread = toy_thread(process, t);
+
+    if (step->phase == 0) { /* value and version as a pair (R5) */
+        step->word = process->nf.word[word];
+        step->causes = process->truth.word[word];
+        step->phase = 1;
+        return true;
+    }
+    depends_on(process, t, &step->causes);
+    ev_load_record(&thread->state, &process->log[t], toy_address(word), step->word.value,
+                   step->word.version);
+    happened(process, t);
+    toy_absorb(thread, OPERATION_LOAD, step->word.value);
+    return finish(process, t);
+}
+
+static bool step_store(struct process *process, uint32_t t, const struct choice *choice)
+{
+    uint32_t word = choice->object, stripe = word % TOY_STRIPES;
+    struct toy_lock *lock = &process->nf.stripe[stripe];
+    struct toy_word *target = &process->nf.word[word];
+    struct step *step = &process->step[t];
+    struct toy_thread *thread = toy_thread(process, t);
+
+    switch (step->phase) {
+    case 0:
+        return lock_take(process, t, lock);
+    case 1:
+        depends_on(process, t, &process->truth.stripe[stripe]);
+        depends_on(process, t, &process->truth.word[word]);
+        step->value = target->value;
+        step->word.value = toy_new_value(choice, target->value);
+        step->word.version = ev_store_record(&thread->state, &process->log[t], &lock->order,
+                                             toy_address(word), step->word.value);
+        happened(process, t);
+        step->phase = 2;
+        return true;
+    case 2:
+        *target = step->word;
+        process->truth.word[word] = process->truth.thread[t];
+        step->phase = 3;
+        return true;
+    default:
+        process->truth.stripe[stripe] = process->truth.thread[t];
+        lock->holder = 0;
+        if (choice->operation == OPERATION_CHANGE)
+            toy_absorb(thread, OPERATION_CHANGE, step->value);
+        return finish(process, t);
+    }
+}
+
+static bool step_condition(struct process *process, uint32_t t, enum operation operation)
+{
+    struct toy_nf *nf = &process->nf;
+    uint32_t object = TOY_LOCKS - 1;
+
+    switch (process->step[t].phase) {
+    case 0:
+        if (operation == OPERATION_CONSUME_WAIT && !(nf->woken >> t & 1))
+            return false;
+        return lock_take(process, t, &nf->lock[object]);
+    case 1:
+        lock_record(process, t, object);
+        return true;
+    case 2:
+        if (operation == OPERATION_PRODUCE)
+            toy_produced(nf);
+        else
+            toy_consumed(nf, t);
+        process->step[t].phase = 3;
+        return true;
+    default:
+        lock_release(process, t, object);
+        return finish(process, t);
+    }
+}
+
+/* Takes up to `want` inputs from the queue, not always the oldest: threads have queues of their
+ * own. */
+static void take_inputs(struct process *process, struct step *step, uint32_t want)
+{
+    while (step->id_count < want && process->queue_count > 0) {
+        uint32_t i = random_percent(process->random, 20) ? process->queue_count - 1 : 0;
+        packet_id id = process->queue[i];
+        for (uint32_t j = i + 1; j < process->queue_count; j++)
+            process->queue[j - 1] = process->queue[j];
+        process->queue_count--;
+        step->ids[step->id_count++] = id;
+    }
+}
+
+static bool step_receive(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct step *step = &process->step[t];
+    struct toy_thread *thread = toy_thread(process, t);
+    struct id_range ranges[TOY_RECEIVE_MAX];
+    uint32_t count = 0;
+
+    if (step->phase == 0) {
+        take_inputs(process, step, 1 + (uint32_t)(choice->salt >> 16) % TOY_RECEIVE_MAX);
+        step->phase = 1;
+        return true;
+    }
+    for (uint32_t i = 0; i < step->id_count; i++) {
+        if (count > 0 && step->ids[i] == ranges[count - 1].first + ranges[count - 1].count)
+            ranges[count - 1].count++;
+        else
+            ranges[count++] = (struct id_range){.first = step->ids[i], .count = 1};
+    }
+    ev_receive_record(&thread->state, &process->log[t], t, ranges, count);
+    happened(process, t);
+    toy_absorb(thread, OPERATION_RECEIVE, step->id_count);
+    for (uint32_t i = 0; i < step->id_count; i++) {
+        toy_consume_input(&process->nf, step->ids[i]);
+        toy_absorb(thread, OPERATION_RECEIVE, input_seed(step->ids[i]));
+        if (process->oracle != NULL)
+            oracle_consume(process->oracle, t, thread->state.position, step->ids[i]);
+    }
+    return finish(process, t);
+}
+
+static bool step_send(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct step *step = &process->step[t];
+    struct toy_thread *thread = toy_thread(process, t);
+    struct output_ring *ring = &process->ring[t];
+    uint32_t packets = toy_packet_count(choice);
+    struct positions vor;
+
+    if (step->phase == 0) {
+        if (ring->tail - ring->head + packets > SIM_RING_OUTPUTS) {
+            process->waits_ring++;
+            return false;
+        }
+        step->first = ev_out_record(&thread->state, &process->log[t], packets, process->logs,
+                                    process->nf.threads, &vor);
+        happened(process, t);
+        for (uint32_t i = 0; i < packets && process->oracle != NULL; i++) {
+            uint16_t port, length;
+            uint64_t seed = toy_packet(&process->nf, thread, i, &port, &length);
+            oracle_output(process->oracle, t, step->first + i, thread->state.position, seed, port,
+                          length);
+        }
+        step->phase = 1;
+        return true;
+    }
+    uint32_t i = step->phase - 1; /* one packet a step */
+    struct held_output *item = &ring->item[ring->tail++ % SIM_RING_MAX];
+    item->number = step->first + i;
+    item->seed = toy_packet(&process->nf, thread, i, &item->port, &item->length);
+    if (++step->phase <= packets)
+        return true;
+    toy_absorb(thread, OPERATION_SEND, step->first);
+    return finish(process, t);
+}
+
+static bool step_value(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_thread *thread = toy_thread(process, t);
+    struct log *log = &process->log[t];
+    int64_t number;
+    uint8_t bytes[RECORD_VALUE_MAX_BYTES];
+
+    switch (choice->operation) {
+    case OPERATION_CLOCK:
+        number = *process->now_ns + (int64_t)random_below(process->random, 1000);
+        ev_clock_record(&thread->state, log, choice->salt % 3, number);
+        break;
+    case OPERATION_NUMBER:
+        number = (int64_t)random_below(process->random, 5) - 2;
+        if (random_percent(process->random, 5))
+            number = (int64_t)random_next(process->random);
+        ev_number_record(&thread->state, log, number, 0);
+        break;
+    default: {
+        uint32_t length = toy_bytes_length(&process->nf, choice);
+        packet_fill(bytes, (uint16_t)length, random_next(process->random));
+        ev_bytes_record(&thread->state, log, bytes, length);
+        number = (int64_t)toy_digest(bytes, length);
+        break;
+    }
+    }
+    happened(process, t);
+    toy_absorb(thread, choice->operation, (uint64_t)number);
+    return finish(process, t);
+}
+
+static bool step_effect(struct process *process, uint32_t t)
+{
+    struct toy_thread *thread = toy_thread(process, t);
+
+    if (process->effects_tail - process->effects_head == 8)
+        return false;
+    struct effect *effect = &process->effects[process->effects_tail++ % SIM_EFFECTS_MAX];
+    *effect = (struct effect){.thread = t, .number = ++thread->state.effects};
+    effect->content = thread->hash;
+    effect->vor.threads = process->nf.threads;
+    for (uint32_t j = 0; j < process->nf.threads; j++)
+        effect->vor.at[j] = log_published(&process->log[j]);
+    return finish(process, t);
+}
+
+bool process_thread_idle(const struct process *process, uint32_t t)
+{
+    return process->step[t].phase == 0;
+}
+
+bool process_record_step(struct process *process, uint32_t t)
+{
+    struct step *step = &process->step[t];
+
+    if (step->phase == 0) {
+        if (process->barrier || process->draining)
+            return false;
+        if (!log_has_room(&process->log[t])) {
+            process->waits_log++;
+            return false;
+        }
+        step->choice = toy_choose(&process->nf, t);
+    }
+    const struct choice choice = step->choice;
+    switch (choice.operation) {
+    case OPERATION_RECEIVE:
+        return step_receive(process, t, &choice);
+    case OPERATION_LOCK:
+        return step_lock(process, t, choice.object);
+    case OPERATION_TRY:
+        return step_try(process, t, choice.object);
+    case OPERATION_LOAD:
+        return step_load(process, t, choice.object);
+    case OPERATION_STORE:
+    case OPERATION_CHANGE:
+        return step_store(process, t, &choice);
+    case OPERATION_CLOCK:
+    case OPERATION_NUMBER:
+    case OPERATION_BYTES:
+        return step_value(process, t, &choice);
+    case OPERATION_PRODUCE:
+    case OPERATION_CONSUME:
+    case OPERATION_CONSUME_WAIT:
+        return step_condition(process, t, choice.operation);
+    case OPERATION_EFFECT:
+        return step_effect(process, t);
+    case OPERATION_SEND:
+        return step_send(process, t, &choice);
+    case OPERATION_UNLOCK:
+        lock_release(process, t, choice.object);
+        toy_thread(process, t)->held &= ~(1u << choice.object);
+        return finish(process, t);
+    }
+    ASSERT(false);
+    return false;
+}

@@ -1,0 +1,302 @@
+/*
+ * What the hooks do while replaying. Each operation is one step: it passes whole, or it waits for
+ * another thread, or it stands at the end of the log (G3).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "process.h"
+
+void process_replay_begin(struct process *process, const struct takeover *takeover,
+                          const struct output_log *ol, const struct toy_nf *image)
+{
+    struct replay *replay = calloc(1, sizeof(*replay));
+    ASSERT(replay != NULL);
+    process->mode = PROCESS_REPLAY;
+    process->replay = replay;
+    process->nf = *image;
+    process->arrived = takeover->base.inputs_from;
+    replay->takeover = *takeover;
+    for (uint32_t t = 0; t < process->nf.threads; t++) {
+        struct replay_thread *thread = &replay->thread[t];
+        const struct log_segment *segments;
+        size_t length, count;
+        const uint8_t *bytes = output_log_stored(ol, t, &length, &segments, &count);
+
+        ASSERT(count >= 1 && count <= 64);
+        if (segments[0].offset != 0 ||
+            segments[0].start != positions_get(&takeover->base.positions, t) ||
+            process->nf.thread[t].state.position != segments[0].start)
+            sim_violation("stored log of thread %u starts at %lu, the base stands at %lu", t,
+                          segments[0].start, process->nf.thread[t].state.position);
+        thread->bytes = malloc(length + 1);
+        if (length > 0)
+            memcpy(thread->bytes, bytes, length);
+        memcpy(thread->segments, segments, count * sizeof(*segments));
+        log_reader_init(&thread->reader, thread->bytes, length, thread->segments, count,
+                        positions_get(&takeover->end, t));
+    }
+}
+
+static enum event replay_lock(struct process *process, uint32_t t, uint32_t object)
+{
+    struct toy_lock *lock = &process->nf.lock[object];
+
+    if (lock->holder != 0)
+        return EVENT_WAIT;
+    enum event event = ev_order_replay(&process->nf.thread[t].state,
+                                       &process->replay->thread[t].reader, &lock->order);
+    if (event == EVENT_PASS) {
+        lock->holder = t + 1;
+        lock->recorded = true;
+    }
+    return event;
+}
+
+/* A try whose lock is held may only fail: whether it does is tried on copies. */
+static enum event replay_try(struct process *process, uint32_t t, uint32_t object, bool *failed)
+{
+    struct toy_lock *lock = &process->nf.lock[object];
+    struct log_reader *reader = &process->replay->thread[t].reader;
+    struct thread_state state = process->nf.thread[t].state;
+    struct log_reader reader_copy = *reader;
+    struct order order = lock->order;
+    enum event event = ev_try_replay(&state, &reader_copy, &order, failed);
+
+    if (event != EVENT_PASS)
+        return ev_try_replay(&process->nf.thread[t].state, reader, &lock->order, failed);
+    if (!*failed && lock->holder != 0)
+        return EVENT_WAIT;
+    event = ev_try_replay(&process->nf.thread[t].state, reader, &lock->order, failed);
+    ASSERT(event == EVENT_PASS);
+    if (!*failed) {
+        lock->holder = t + 1;
+        lock->recorded = true;
+    }
+    return event;
+}
+
+static enum event replay_store(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct toy_word *word = &process->nf.word[choice->object];
+    struct toy_lock *stripe = &process->nf.stripe[choice->object % TOY_STRIPES];
+    struct toy_word stored = {.value = toy_new_value(choice, word->value)};
+    enum event event =
+        ev_store_replay(&thread->state, &process->replay->thread[t].reader, &stripe->order,
+                        toy_address(choice->object), stored.value, &stored.version);
+
+    if (event != EVENT_PASS)
+        return event;
+    if (choice->operation == OPERATION_CHANGE)
+        toy_absorb(thread, OPERATION_CHANGE, word->value);
+    *word = stored;
+    return event;
+}
+
+static enum event replay_load(struct process *process, uint32_t t, uint32_t word)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct positions passed = {.threads = process->nf.threads};
+    uint64_t value = 0;
+
+    for (uint32_t j = 0; j < passed.threads; j++)
+        passed.at[j] = process->nf.thread[j].state.position;
+    enum event event = ev_load_replay(&thread->state, &process->replay->thread[t].reader,
+                                      toy_address(word), &passed, &value);
+    if (event == EVENT_PASS)
+        toy_absorb(thread, OPERATION_LOAD, value);
+    return event;
+}
+
+/* The inputs' bytes may arrive later than the log that names them. */
+static bool inputs_arrived(const struct process *process, const struct replay_thread *replay)
+{
+    for (uint32_t i = 0; i < replay->range_count; i++)
+        if (replay->ranges[i].first + replay->ranges[i].count > process->arrived)
+            return false;
+    return true;
+}
+
+static enum event replay_receive(struct process *process, uint32_t t)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct replay_thread *replay = &process->replay->thread[t];
+    uint64_t inputs = 0;
+
+    if (replay->range_count == 0) {
+        enum event event = ev_receive_replay(&thread->state, &replay->reader, t, replay->ranges,
+                                             &replay->range_count);
+        if (event != EVENT_PASS)
+            return event;
+    }
+    if (!inputs_arrived(process, replay))
+        return EVENT_WAIT;
+    for (uint32_t i = 0; i < replay->range_count; i++)
+        inputs += replay->ranges[i].count;
+    toy_absorb(thread, OPERATION_RECEIVE, inputs);
+    for (uint32_t i = 0; i < replay->range_count; i++) {
+        for (uint32_t n = 0; n < replay->ranges[i].count; n++) {
+            packet_id id = replay->ranges[i].first + n;
+            oracle_replayed_input(process->oracle, t, thread->state.position, id);
+            toy_consume_input(&process->nf, id);
+            toy_absorb(thread, OPERATION_RECEIVE, input_seed(id));
+        }
+    }
+    replay->range_count = 0;
+    return EVENT_PASS;
+}
+
+/* Outputs that the OL holds already need not be sent again (R14), but may be (G4). */
+static enum event replay_send(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct output_ring *ring = &process->ring[t];
+    uint32_t packets = toy_packet_count(choice);
+    uint64_t first;
+    enum event event =
+        ev_out_replay(&thread->state, &process->replay->thread[t].reader, packets, &first);
+
+    if (event != EVENT_PASS)
+        return event;
+    for (uint32_t i = 0; i < packets; i++) {
+        struct held_output item = {.number = first + i};
+        item.seed = toy_packet(&process->nf, thread, i, &item.port, &item.length);
+        oracle_replayed_output(process->oracle, t, item.number, item.seed, item.port, item.length);
+        if (item.number <= process->replay->takeover.held[t] && random_percent(process->random, 50))
+            continue;
+        ASSERT(ring->tail - ring->head < SIM_RING_MAX);
+        ring->item[ring->tail++ % SIM_RING_MAX] = item;
+    }
+    toy_absorb(thread, OPERATION_SEND, first);
+    return event;
+}
+
+static enum event replay_value(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct log_reader *reader = &process->replay->thread[t].reader;
+    int64_t number = 0;
+    uint8_t bytes[RECORD_VALUE_MAX_BYTES];
+    uint32_t length = toy_bytes_length(&process->nf, choice);
+    enum event event;
+
+    switch (choice->operation) {
+    case OPERATION_CLOCK:
+        event = ev_clock_replay(&thread->state, reader, choice->salt % 3, &number);
+        break;
+    case OPERATION_NUMBER:
+        event = ev_number_replay(&thread->state, reader, 0, &number);
+        break;
+    default:
+        event = ev_bytes_replay(&thread->state, reader, bytes, length);
+        if (event == EVENT_PASS)
+            number = (int64_t)toy_digest(bytes, length);
+        break;
+    }
+    if (event == EVENT_PASS)
+        toy_absorb(thread, choice->operation, (uint64_t)number);
+    return event;
+}
+
+static enum event replay_condition(struct process *process, uint32_t t, enum operation operation)
+{
+    enum event event = replay_lock(process, t, TOY_LOCKS - 1);
+
+    if (event != EVENT_PASS)
+        return event;
+    if (operation == OPERATION_PRODUCE)
+        toy_produced(&process->nf);
+    else
+        toy_consumed(&process->nf, t);
+    process->nf.lock[TOY_LOCKS - 1].holder = 0;
+    return event;
+}
+
+static void replay_effect(struct process *process, uint32_t t)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+
+    thread->state.effects++;
+    if (thread->state.effects <= process->replay->takeover.effects[t])
+        return; /* performed and acknowledged (R18) */
+    ASSERT(process->effects_tail - process->effects_head < SIM_EFFECTS_MAX);
+    process->effects[process->effects_tail++ % SIM_EFFECTS_MAX] =
+        (struct effect){.thread = t, .number = thread->state.effects, .content = thread->hash};
+}
+
+static enum event replay_operation(struct process *process, uint32_t t, const struct choice *choice)
+{
+    bool failed;
+    enum event event;
+
+    switch (choice->operation) {
+    case OPERATION_RECEIVE:
+        return replay_receive(process, t);
+    case OPERATION_LOCK:
+        event = replay_lock(process, t, choice->object);
+        if (event == EVENT_PASS)
+            toy_locked(&process->nf, t, choice->object);
+        return event;
+    case OPERATION_TRY:
+        event = replay_try(process, t, choice->object, &failed);
+        if (event == EVENT_PASS && failed)
+            toy_absorb(&process->nf.thread[t], OPERATION_TRY, 0);
+        else if (event == EVENT_PASS)
+            toy_locked(&process->nf, t, choice->object);
+        return event;
+    case OPERATION_LOAD:
+        return replay_load(process, t, choice->object);
+    case OPERATION_STORE:
+    case OPERATION_CHANGE:
+        return replay_store(process, t, choice);
+    case OPERATION_CLOCK:
+    case OPERATION_NUMBER:
+    case OPERATION_BYTES:
+        return replay_value(process, t, choice);
+    case OPERATION_PRODUCE:
+    case OPERATION_CONSUME:
+    case OPERATION_CONSUME_WAIT:
+        return replay_condition(process, t, choice->operation);
+    case OPERATION_EFFECT:
+        replay_effect(process, t);
+        return EVENT_PASS;
+    case OPERATION_SEND:
+        return replay_send(process, t, choice);
+    case OPERATION_UNLOCK:
+        process->nf.lock[choice->object].holder = 0;
+        process->nf.thread[t].held &= ~(1u << choice->object);
+        return EVENT_PASS;
+    default:
+        ASSERT(false);
+        return EVENT_DIVERGED;
+    }
+}
+
+enum event process_replay_step(struct process *process, uint32_t t)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct choice choice = toy_choose(&process->nf, t);
+    enum event event = replay_operation(process, t, &choice);
+
+    if (event == EVENT_DIVERGED)
+        sim_violation("G6: thread %u diverged at %lu: %s", t, thread->state.position + 1,
+                      process->replay->thread[t].reader.why);
+    if (event == EVENT_PASS) {
+        thread->operations++;
+        oracle_replayed(process->oracle, t, thread->state.position, thread->hash);
+    }
+    return event;
+}
+
+bool process_replay_at_rest(struct process *process)
+{
+    for (uint32_t t = 0; t < process->nf.threads; t++) {
+        if (process_replay_step(process, t) == EVENT_PASS)
+            return false;
+        if (process->replay->thread[t].range_count > 0)
+            return false; /* the receive happened, its inputs are still under way */
+    }
+    return true;
+}
