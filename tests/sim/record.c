@@ -52,8 +52,7 @@ static void lock_record(struct process *process, uint32_t t, uint32_t object)
 
     depends_on(process, t, &process->truth.lock[object]);
     struct thread_state *state = &toy_thread(process, t)->state;
-    if (!ev_order_elided(state, &process->log[t], &lock->order))
-        ev_order_record(state, &process->log[t], &lock->order);
+    ev_order_record(state, &process->log[t], &lock->order);
     lock->recorded = true;
     happened(process, t);
     process->truth.acquired[object] = process->truth.thread[t];
