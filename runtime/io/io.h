@@ -37,7 +37,7 @@ extern struct io io;
 /* ---- start (connect.c) ---- */
 
 /* Opens wires and lifelines, says hello in the given role. Ends the process when refused. */
-void io_connect(enum role role);
+void io_connect(enum role role, char *const *arguments);
 /* Claims the inputs from `first` under io.epoch. Does not wait for the answer. */
 void io_reign(packet_id first);
 
