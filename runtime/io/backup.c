@@ -60,6 +60,8 @@ static void drop_staged(void)
 static int image_begin(const struct message_image_begin *begin)
 {
     drop_staged();
+    if (!begin->whole && backup.base == 0)
+        return -EBADMSG; /* changes to an image that we do not have */
     backup.mark = begin->mark;
     free(backup.inputs.pending);
     return snapshot_inputs_read(begin->description, begin->description_bytes, &backup.inputs);

@@ -18,6 +18,8 @@ struct answer {
 static int take_answer(void *context, const struct message *message)
 {
     struct answer *answer = context;
+    if (answer->there)
+        return 1; /* an image may follow at once: it stays in the line for io_run */
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (message->kind == MESSAGE_WELCOME) {
