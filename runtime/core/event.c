@@ -13,7 +13,8 @@ void thread_state_segment(struct thread_state *thread)
 static void word_remember(struct thread_state *thread, uint64_t address, uint64_t value,
                           struct version version)
 {
-    *word_cache(thread, address) = (struct word_cache_entry){address, value, version};
+    *word_cache(thread, address) =
+        (struct word_cache_entry){.address = address, .value = value, .version = version};
 }
 
 /* ---- recording ---- */
@@ -60,6 +61,12 @@ void ev_load_record(struct thread_state *thread, struct log *log, uint64_t addre
     log_append(log, record_load(&thread->codec, ev_space(log), at, value, writer, version.written));
     word_remember(thread, address, value, version);
     log_publish(log, at);
+}
+
+void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp)
+{
+    DEBUG_ASSERT(word_cache(thread, address)->address == address && stamp != 0);
+    word_cache(thread, address)->stamp = stamp;
 }
 
 struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,

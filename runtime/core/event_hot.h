@@ -77,4 +77,15 @@ static inline bool ev_load_predicted(struct thread_state *thread, struct log *lo
     return true;
 }
 
+static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
+                                   uint64_t stamp, uint64_t *value)
+{
+    const struct word_cache_entry *cached = word_cache(thread, address);
+    if (cached->stamp != stamp || cached->address != address)
+        return false;
+    *value = cached->value;
+    log_publish(log, ++thread->position);
+    return true;
+}
+
 #endif
