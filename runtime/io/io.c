@@ -30,8 +30,10 @@ struct io io;
 void io_wake(void)
 {
     uint64_t one = 1;
+    int saved = errno; /* the NF's, or of what a signal interrupted */
     if (io.wake_fd > 0 && write(io.wake_fd, &one, sizeof one) < 0)
         ASSERT(errno == EAGAIN); /* the counter is full: it is awake */
+    errno = saved;
 }
 
 static void logger_lost(const char *logger, int error)
