@@ -43,6 +43,7 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
             module.getContext().emitError("palisade: " + error);
             return PreservedAnalyses::all();
         }
+        unit_adopt_inline(unit);
         unit_scan(unit);
         unit_analyse(unit);
         unit_emit_remarks(unit);

@@ -1,4 +1,4 @@
-// The clone that is analysed: without optnone and noinline, small functions inlined, locals in
+// The clone that is analysed: small functions inlined whatever their attributes, locals in
 // registers. It is thrown away; what it teaches about an instruction is carried to the original by
 // the number in its metadata, which inlining copies along.
 #include "Prepare.h"
@@ -97,9 +97,6 @@ Prepared::Prepared(Module &module)
             originals.push_back(&instruction);
         }
     for (Function &function : *clone) {
-        for (Attribute::AttrKind attribute :
-             {Attribute::OptimizeNone, Attribute::NoInline, Attribute::AlwaysInline})
-            function.removeFnAttr(attribute);
         if (!function.isDeclaration())
             promote_locals(function);
     }

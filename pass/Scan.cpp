@@ -168,8 +168,6 @@ class Scanner
         if (name.starts_with("__palisade_"))
             return;
         const model_row *row = unit.row(name);
-        if (!row && function.hasAvailableExternallyLinkage())
-            return; // its body is here and is scanned where it is inlined
         SmallVector<const Instruction *, 8> sites;
         bool table = false; // named in the initializer of a global
         find_uses(function, sites, table);
@@ -332,6 +330,13 @@ class Scanner
 };
 
 } // namespace
+
+void unit_adopt_inline(Unit &unit)
+{
+    for (Function &function : unit.module)
+        if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))
+            function.setLinkage(GlobalValue::InternalLinkage);
+}
 
 void unit_scan(Unit &unit)
 {

@@ -95,12 +95,12 @@ struct Unit {
 
 // File and line of an instruction; the unit's file and line 0 without debug information.
 Place place_of(const llvm::Instruction &instruction);
-// Functions and globals that can be reached from outside or from main: the rest is never run.
-bool is_live(const Unit &unit, const llvm::Function &function);
-
-// A function whose body the linker will not take from this unit.
+// A function that other code than this unit's runs.
 bool is_outside(const llvm::Function &function);
 
+// Scan.cpp: inline functions whose body stands in another unit or library too become this unit's
+// own: the copy here is instrumented. Those of libc that the model knows stay outside.
+void unit_adopt_inline(Unit &unit);
 // Scan.cpp: unhandled items, notes, externals, defines, calls.
 void unit_scan(Unit &unit);
 // UserModel.cpp: reads options.model_file; false and a sentence on stderr when it is malformed.

@@ -16,9 +16,9 @@
 
 #include "core/event.h"
 
-#define IMAGE_BASE 0x1000000000ull
-#define STACKS_BASE 0x1100000000ull
-#define HEAP_BASE 0x1200000000ull
+#define IMAGE_BASE 0xa0000000000ull
+#define STACKS_BASE 0xa0100000000ull
+#define HEAP_BASE 0xa0200000000ull
 
 #define STACK_TOP_BYTES (64u << 10) /* of each stack: TCB, TLS and the runtime's first frames */
 #define SOCKETS_MAX 32u

@@ -53,7 +53,7 @@ struct output {
     uint16_t length;
     uint32_t total; /* bytes of this entry; port == UINT16_MAX: padding to the ring's end */
 };
-#define OUTPUT_RING_BYTES (128u << 10) /* a largest batch and more; small, to spare the NF's cache */
+#define OUTPUT_RING_BYTES (256u << 10) /* two largest batches; small, to spare the NF's cache */
 struct output_ring {
     _Alignas(64) _Atomic uint64_t head; /* written by the NF thread */
     uint64_t tail_seen;

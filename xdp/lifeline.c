@@ -29,6 +29,12 @@
 #define BUFFER_START_BYTES ((size_t)64 << 10)
 #define MESSAGE_SMALL_BYTES ((size_t)16 << 10) /* no message is longer, its bulk left aside */
 #define RETRY_US 20000
+/*
+ * The kernel closes a dead process's descriptors from the highest down, and closing an AF_XDP
+ * socket with its program takes it some 10 ms and more: so the lifeline is above everything else,
+ * and a death is told at once (measured: 2 ms instead of 20 to 35). Soft limits are 1024 upwards.
+ */
+#define FIRST_TO_CLOSE_FD 960
 
 struct buffer {
     uint8_t *bytes;
@@ -85,6 +91,11 @@ static struct lifeline *lifeline_create(int fd)
     if (!line) {
         close(fd);
         return NULL;
+    }
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_TO_CLOSE_FD);
+    if (high >= 0) { /* else only slower */
+        close(fd);
+        fd = high;
     }
     line->fd = fd;
     int one = 1;

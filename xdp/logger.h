@@ -48,7 +48,7 @@ struct peer {
     enum role role;
     uint64_t claimant;
     char identity[IDENTITY_MAX_BYTES];
-    int64_t serviced_ns;
+    int64_t accepted_ns, serviced_ns;
 };
 
 struct behaviour {

@@ -9,6 +9,8 @@
 
 #include "core/assert.h"
 
+#define STRANGER_PATIENCE_NS 10000000000 /* before HELLO: it may still wait for the other logger */
+
 const char *peer_role_name(const struct peer *peer)
 {
     return peer->role == ROLE_MASTER ? "master" : peer->role == ROLE_BACKUP ? "backup" : "stranger";
@@ -79,7 +81,7 @@ void peer_accept(struct logger *logger)
         }
         char address[64];
         peer->line = line;
-        peer->serviced_ns = logger->now_ns;
+        peer->accepted_ns = peer->serviced_ns = logger->now_ns;
         logger->peers[free_index] = peer;
         peer->device = device_of(logger, line, address, sizeof address);
         if (!peer->device)
@@ -207,6 +209,9 @@ void peer_service(struct logger *logger, uint32_t index)
     if (peer->leaving)
         return;
     int error = lifeline_service(peer->line, logger->now_ns, handle, &handling);
+    if (error == -ETIMEDOUT && !peer->admitted &&
+        logger->now_ns - peer->accepted_ns < STRANGER_PATIENCE_NS)
+        return;
     if (!error)
         return;
     if (error == -EBADMSG || error == -EPROTO)

@@ -48,6 +48,9 @@ class Plain:
             return "the NAT is started again, with an empty table"
         return None
 
+    def observe(self):
+        pass
+
     def figures(self, _kill_ns):
         return {"restarts": self.restarts}
 
@@ -145,6 +148,10 @@ class Cold:
                    lambda: self.journals["output-logger"].find("image_committed"),
                    self.processes())
 
+    def observe(self):
+        """Makes the master write its counters down; called some time before it dies, twice."""
+        os.kill(self.master.pid, signal.SIGUSR1)
+
     def kill(self):
         return self.master.kill()
 
@@ -184,30 +191,58 @@ class Cold:
 
         pauses = [e["pause_ns"] / 1e6 for role in ("master", "backup")
                   for e in self.journals[role].read() if e["event"] == "snapshot"]
+        events = (self.journals["backup"].find("replayed", kill_ns) or {}).get("events")
         counters = {name: self._counters(name) for name in ("input-logger", "output-logger",
                                                             "backup")}
-        output_log = counters["output-logger"].get("output_log", {})
-        packets = output_log.get("released")
+        counters["master"] = bare(self.journals["master"].last("counters") or {})
+        return {
+            "detection_ms": span_ms(kill, lost),
+            "fence_ms": span_ms(lost, takeover),
+            "restore_ms": span_ms(takeover, restored),
+            "replay_ms": span_ms(restored, replayed),
+            "golive_ms": span_ms(replayed, live),
+            "takeover_ms": span_ms(kill, live),
+            "replayed_events": events,
+            **self._speeds(events, restored, replayed),
+            "snapshots": len(pauses),
+            "snapshot_pause_ms": round(statistics.median(pauses), 2) if pauses else None,
+            "snapshot_pause_max_ms": round(max(pauses), 2) if pauses else None,
+            **self._logs(counters),
+            "counters": counters,
+        }
+
+    def _speeds(self, events, restored, replayed):
+        """Replay against what the load made the master do between its two observations."""
+        seen = [e for e in self.journals["master"].read() if e["event"] == "counters"]
+        recorded = replay = None
+        if len(seen) > 1 and seen[-1]["t_ns"] > seen[0]["t_ns"]:
+            recorded = (seen[-1]["events"] - seen[0]["events"]) * 1e9 \
+                / (seen[-1]["t_ns"] - seen[0]["t_ns"])
+        if events and restored and replayed:
+            replay = events * 1e9 / (replayed - restored)
+        return {
+            "record_events_per_s": round(recorded) if recorded else None,
+            "replay_events_per_s": round(replay) if replay else None,
+            "replay_speed_ratio": round(replay / recorded, 2) if replay and recorded else None,
+        }
+
+    @staticmethod
+    def _logs(counters):
+        log = counters["output-logger"].get("output_log", {})
+        kinds, packets = log.get("record_bytes", {}), log.get("released")
+        held = counters["output-logger"].get("held_time", {})
 
         def per_packet(count):
             return round(count / packets, 2) if packets and count is not None else None
 
         return {
-            "detection_ms": span_ms(kill, lost),
-            "restore_ms": span_ms(takeover, restored),
-            "replay_ms": span_ms(restored, replayed),
-            "golive_ms": span_ms(replayed, live),
-            "takeover_ms": span_ms(kill, live),
-            "replayed_events": (self.journals["backup"].find("replayed", kill_ns)
-                                or {}).get("events"),
-            "snapshots": len(pauses),
-            "snapshot_pause_ms": round(statistics.median(pauses), 2) if pauses else None,
-            "snapshot_pause_max_ms": round(max(pauses), 2) if pauses else None,
-            "log_bytes_per_packet": per_packet(output_log.get("log_bytes_total")),
-            "log_bytes_per_packet_by_kind": {
-                kind: per_packet(count)
-                for kind, count in output_log.get("record_bytes", {}).items() if count},
-            "counters": counters,
+            "log_bytes_per_packet": per_packet(log.get("log_bytes_total")),
+            "log_bytes_per_packet_receive": per_packet(kinds.get("receive")),
+            "log_bytes_per_packet_order": per_packet(kinds.get("order")),
+            "log_bytes_per_packet_by_kind": {kind: per_packet(count)
+                                             for kind, count in kinds.items() if count},
+            "output_wait_us": {key: held[f"{key}_ns"] / 1000 for key in ("p50", "p99", "max")}
+            if held else None,
         }
 
     def _counters(self, name):
@@ -221,9 +256,13 @@ class Cold:
         for _ in range(50):
             found = self.journals[name].find("counters", since_ns)
             if found is not None:
-                return {k: v for k, v in found.items() if k not in ("event", "t_ns")}
+                return bare(found)
             time.sleep(0.02)
         return {}
+
+
+def bare(event):
+    return {key: value for key, value in event.items() if key not in ("event", "t_ns")}
 
 
 GATEWAYS = {"none": Plain, "off": Off, "cold": Cold}

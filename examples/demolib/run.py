@@ -10,13 +10,17 @@ import time
 
 from . import load
 from .gateway import GATEWAYS, check_programs
+from .outside import Outside
 from .processes import Process, ProcessDied
 from .refuse import check_tools
 from .topology import SERVER_ADDRESS, Topology
 from .witness import Witness
 
 TICK_S = 0.05
+OBSERVED_S = 0.3  # the master is asked for its counters so long after the load began, before it dies
 SECOND_NS = 1_000_000_000
+# Where the world could lose a packet before Palisade numbered it or after Palisade released it.
+PLACES = (("client", ("eth0",)), ("gate", ("lan", "wan")), ("server", ("eth0",)))
 TOOLS = ("ip", "nsenter", "ethtool", "nginx", "curl", "iperf3", "ping")
 
 
@@ -72,6 +76,7 @@ class Conductor:
         self.downloads = []
         self.witness = None
         self.retransmissions = load.Retransmissions([self.website.process.pid])
+        self.outside = Outside(topology, PLACES)
         self.start_ns = self.kill_ns = None
         self.said_s = 0
 
@@ -80,6 +85,7 @@ class Conductor:
         self.gateway.wait_ready()
         self._wait_path()
         self.say(f"seed {plan.seed}: the NAT dies {plan.kill_s():.3f} s after the load begins")
+        self.outside.begin()
         self.start_ns = time.monotonic_ns()
         self.downloads = [load.Download(self.topology, n) for n in range(plan.downloads)]
         self.upload.start()
@@ -91,6 +97,10 @@ class Conductor:
         self.witness = Witness(self.witness_program, self.topology, plan.flows,
                                plan.packets_per_s)
         self.retransmissions.pids[1] = self.witness.client.process.pid
+        self._tick_until(plan.settle_s + OBSERVED_S)
+        self.gateway.observe()
+        self._tick_until(plan.kill_s() - OBSERVED_S)
+        self.gateway.observe()
         self._tick_until(plan.kill_s())
         if plan.kill:
             self.kill_ns = self.gateway.kill()
@@ -190,9 +200,12 @@ class Conductor:
             "retransmits_kill": self.retransmissions.between(kill_ns - SECOND_NS // 10,
                                                              kill_ns + SECOND_NS * 9 // 10),
             **verdict.mappings(kill_ns),
-            **dict.fromkeys(("detection_ms", "restore_ms", "replay_ms", "golive_ms",
-                             "snapshot_pause_ms", "log_bytes_per_packet")),
+            **dict.fromkeys(("detection_ms", "fence_ms", "restore_ms", "replay_ms",
+                             "golive_ms", "replay_speed_ratio", "snapshot_pause_ms",
+                             "log_bytes_per_packet", "log_bytes_per_packet_receive",
+                             "log_bytes_per_packet_order", "output_wait_us")),
             **self.gateway.figures(kill_ns),
+            "dropped_outside": self.outside.grown(),
             "seconds": round(self._now_s(), 1),
             "kernel": platform.release(),
         }

@@ -12,17 +12,22 @@ def render(result):
     if result["mode"] != "none":
         rows += [
             ("    detection", _ms(result["detection_ms"])),
+            ("    new epoch on disk", _ms(result["fence_ms"])),
             ("    restore", _ms(result["restore_ms"])),
             ("    replay", _ms(result["replay_ms"])
-             + _optional(" of {} events", result["replayed_events"])),
+             + _optional(" of {} events", result["replayed_events"])
+             + _optional(", {} x the speed of the recording", result["replay_speed_ratio"])),
             ("    go-live", _ms(result["golive_ms"])),
-            ("    sum of the parts", _ms(_sum(result, ("detection_ms", "restore_ms", "replay_ms",
-                                                        "golive_ms")))),
+            ("    sum of the parts", _ms(_sum(result, ("detection_ms", "fence_ms", "restore_ms",
+                                                        "replay_ms", "golive_ms")))),
         ]
     rows += [
         ("packets lost", f"{result['lost']} of {result['witness_sent']}"),
         ("packets doubled", result["doubled"]),
         ("packets reordered", result["reordered"]),
+        ("dropped by the kernel", ", ".join(f"{name} {count}" for name, count in
+                                            result["dropped_outside"].items())
+         or "nothing, outside Palisade"),
         ("TCP retransmissions", f"{result['retransmits_kill']} in the second around the kill,"
          f" {result['retransmits_quiet']} in a quiet one"),
         ("connections broken", f"{result['broken']} of {result['connections']}"),
@@ -38,6 +43,9 @@ def render(result):
             ("log bytes per packet", (_optional("{}", result["log_bytes_per_packet"]) or "-")
              + " (" + ", ".join(f"{kind} {count}" for kind, count in
                                 result["log_bytes_per_packet_by_kind"].items()) + ")"),
+            ("outputs waited for logs", "-" if result["output_wait_us"] is None else ", ".join(
+                f"{name} {wait_us:.0f} us" for name, wait_us in result["output_wait_us"].items())),
+            ("Palisade's own count", _own_count(result["counters"])),
         ]
         for name, counters in result["counters"].items():
             rows += [(f"{name}'s counters", line) for line in _wrapped(_flat(counters))]
@@ -50,6 +58,13 @@ def render(result):
     lines.append("Nothing lost, doubled, reordered or broken." if result["passed"] else
                  "The crash was noticed: see above.")
     return "\n".join(lines)
+
+
+def _own_count(counters):
+    """What the witness's figures may be held against: all packets, TCP's too."""
+    accepted = counters["input-logger"].get("input_log", {}).get("accepted")
+    log = counters["output-logger"].get("output_log", {})
+    return f"{accepted} packets accepted, {log.get('released')} released, {log.get('held')} held"
 
 
 def _ms(value):

@@ -4,12 +4,13 @@ import json
 import subprocess
 import threading
 
-from .processes import Process
+from .processes import Process, ProcessDied
 from .topology import SERVER_ADDRESS
 
 PORT = 9000
 GRACE_MS = 2000
 REPORT_MS = 100
+READY_TIMEOUT_S = 30
 
 
 class End:
@@ -21,6 +22,7 @@ class End:
         self.progress = {"sent": 0, "received": 0, "missing": 0, "doubled": 0, "reordered": 0,
                          "flows": 0}
         self.final = None
+        self.ready = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -31,6 +33,12 @@ class End:
                 self.final = report
             else:
                 self.progress = report
+                self.ready.set()  # its socket was bound before its first report
+
+    def wait_ready(self):
+        if not self.ready.wait(timeout=READY_TIMEOUT_S):
+            self.process.require()
+            raise ProcessDied(f"{self.process.name} said nothing in {READY_TIMEOUT_S} s")
 
     def say(self, command):
         self.process.popen.stdin.write(command.encode() + b"\n")
@@ -50,6 +58,7 @@ class Witness:
                    "--grace-ms", str(GRACE_MS), "--report-ms", str(REPORT_MS)]
         self.server = End("witness-server", [program, "server", *options],
                           topology.name("server"), topology.directory)
+        self.server.wait_ready()  # a packet that came before its socket would count as lost
         self.client = End("witness-client", [program, "client", *options, "--flows", str(flows)],
                           topology.name("client"), topology.directory)
         self.flows = flows

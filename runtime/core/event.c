@@ -23,11 +23,9 @@ static inline void pass_with(struct thread_state *thread, struct log *log, uint3
 
 void ev_order_record(struct thread_state *thread, struct log *log, struct order *order)
 {
-    order->sequence++;
-    if (__builtin_expect(order->owner == thread->index + 1, 1)) {
-        pass(thread, log);
+    if (ev_order_elided(thread, log, order))
         return;
-    }
+    order->sequence++;
     order->owner = thread->index + 1;
     thread->position++;
     pass_with(thread, log,
@@ -107,14 +105,24 @@ static void cache_put(struct thread_state *thread, uint64_t address, uint64_t va
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
                     uint64_t value, struct version version)
 {
-    if (ev_load_predicted(thread, log, address, value, version))
+    const struct word_cache_entry *cached = word_cache(thread, address);
+    if (cached->address == address && cached->value == value &&
+        cached->version.writer == version.writer && cached->version.written == version.written) {
+        pass(thread, log);
         return;
+    }
     cache_put(thread, address, value, version);
     thread->position++;
     uint32_t writer = version.writer ? version.writer - 1 : NO_THREAD;
     pass_with(thread, log,
               record_load(&thread->codec, log_space(log), thread->position, value, writer,
                           version.written));
+}
+
+void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp)
+{
+    DEBUG_ASSERT(word_cache(thread, address)->address == address && stamp != 0);
+    word_cache(thread, address)->stamp = stamp;
 }
 
 struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,

@@ -48,6 +48,7 @@ struct word_cache_entry {
     uint64_t address; /* 0 = empty */
     uint64_t value;
     struct version version;
+    uint64_t stamp; /* the recorder's own proof that (value, version) still hold; 0 = none */
 };
 
 /* What one NF thread carries: lives in the image, one writer (the thread itself). */
@@ -84,9 +85,15 @@ uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t pa
 /* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
 void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
                     uint64_t value, struct version version);
-/* The same, but only if the load is predicted; false: nothing happened. In line: see below. */
-static inline bool ev_load_predicted(struct thread_state *thread, struct log *log,
-                                     uint64_t address, uint64_t value, struct version version);
+/*
+ * The same without looking at the word: when `stamp`, which the caller changes with every store to
+ * the word, is the one of this thread's last load, the load is predicted and *value is the cached
+ * one. False: nothing happened, take the long way. In line: see below.
+ */
+static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
+                                   uint64_t stamp, uint64_t *value);
+/* After ev_load_record: the word had this (value, version) under `stamp`, which is not 0. */
+void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp);
 /* Store or RMW under its assigned lock (R6): new value; returns the version to install. */
 struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
                                uint64_t address, uint64_t value);
@@ -158,13 +165,24 @@ static inline struct word_cache_entry *word_cache(struct thread_state *thread, u
 }
 _Static_assert(WORD_CACHE_ENTRIES == 64, "word_cache takes the top 6 bits of the hash");
 
-static inline bool ev_load_predicted(struct thread_state *thread, struct log *log,
-                                     uint64_t address, uint64_t value, struct version version)
+/* ev_order_record of a lock this thread was the last owner of; false: nothing happened. */
+static inline bool ev_order_elided(struct thread_state *thread, struct log *log,
+                                   struct order *order)
+{
+    if (order->owner != thread->index + 1)
+        return false;
+    order->sequence++;
+    log_publish(log, ++thread->position);
+    return true;
+}
+
+static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
+                                   uint64_t stamp, uint64_t *value)
 {
     const struct word_cache_entry *cached = word_cache(thread, address);
-    if (cached->address != address || cached->value != value ||
-        cached->version.writer != version.writer || cached->version.written != version.written)
+    if (cached->stamp != stamp || cached->address != address)
         return false;
+    *value = cached->value;
     log_publish(log, ++thread->position);
     return true;
 }

@@ -71,6 +71,8 @@ packet_id input_log_accept(struct input_log *il, uint16_t port, const uint8_t *b
     uint64_t place = il->written % il->size;
     uint64_t padding = place + need > il->size ? il->size - place : 0;
 
+    if (il->oldest == il->next)
+        il->dropped = il->written + padding; /* an empty ring has room for any packet */
     if (il->written + padding + need - il->dropped > il->size ||
         il->next - il->oldest > il->index_mask) {
         il->refused_full++;

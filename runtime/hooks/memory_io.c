@@ -4,11 +4,10 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "io/io.h"
 
-#define DRAIN_PAUSE_US 200 /* a ring holds more than arrives in that time */
+#define DRAIN_PAUSE_MS 2
 
 static struct memory_stream *streams[SOCKETS_MAX]; /* by the socket's reader */
 static _Atomic uint32_t workers[THREADS_MAX];      /* the worker a thread is, + 1 */
@@ -102,6 +101,6 @@ void memory_io_run(void)
             work += ship_drain(t, send_output, NULL);
         }
         if (work == 0)
-            usleep(DRAIN_PAUSE_US);
+            io_sleep(DRAIN_PAUSE_MS);
     }
 }

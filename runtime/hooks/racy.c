@@ -82,8 +82,9 @@ static uint64_t load(const void *address, uint32_t bytes)
     struct log *log = log_ready(thread);
     struct word_version *entry = version_of(key);
     struct version version;
+    uint32_t before;
     for (;;) {
-        uint32_t before = atomic_load_explicit(&entry->lock, memory_order_acquire);
+        before = atomic_load_explicit(&entry->lock, memory_order_acquire);
         version = entry->version;
         value = read_word(address, bytes);
         atomic_thread_fence(memory_order_acquire);
@@ -92,6 +93,8 @@ static uint64_t load(const void *address, uint32_t bytes)
         __builtin_ia32_pause();
     }
     ev_load_record(&thread->core, log, key, value, version);
+    if (before != 0)
+        ev_load_stamp(&thread->core, key, before);
     return value;
 }
 
@@ -139,30 +142,26 @@ static void store(void *address, uint64_t value, uint32_t bytes)
 }
 
 /*
- * The common case, in line: recording, the word is where its hash says, nobody is writing it, and
- * neither value nor version changed since this thread looked last.
+ * The common case, in line: recording, the word is where its hash says, and its seqlock did not
+ * move since this thread looked last; so neither value nor version changed. The lock is odd while
+ * a store is under way and even, 2 at least, after the first: a stamp.
  */
-static inline bool load_unchanged(const void *address, uint32_t bytes, uint64_t *value)
+static inline bool load_unchanged(const void *address, uint64_t *value)
 {
     struct nf_thread *thread = nf_self;
     if (__builtin_expect(process_mode() != MODE_RECORD || thread == NULL, 0))
         return false;
     const struct word_version *entry =
         &IMAGE->versions[hash_address((uint64_t)address) & (VERSIONS_MAX - 1)];
-    uint32_t before = atomic_load_explicit(&entry->lock, memory_order_acquire);
-    struct version version = entry->version;
-    *value = read_word(address, bytes);
-    atomic_thread_fence(memory_order_acquire);
-    return !(before & 1) &&
+    uint32_t lock = atomic_load_explicit(&entry->lock, memory_order_acquire);
+    return lock != 0 &&
            atomic_load_explicit(&entry->address, memory_order_relaxed) == (uint64_t)address &&
-           atomic_load_explicit(&entry->lock, memory_order_relaxed) == before &&
-           ev_load_predicted(&thread->core, &run_of(thread)->log, (uint64_t)address, *value,
-                             version);
+           ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock, value);
 }
 
 #define LOAD(address, bytes)                                                                       \
     uint64_t value;                                                                                \
-    return load_unchanged(address, bytes, &value) ? value : load(address, bytes)
+    return load_unchanged(address, &value) ? value : load(address, bytes)
 
 HOOK uint8_t __palisade_load1(const uint8_t *address)
 {

@@ -57,7 +57,7 @@ static uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_
     uint32_t stored = 0;
     for (size_t i = 0; i < message->msg_iovlen && stored < length; i++) {
         size_t piece = message->msg_iov[i].iov_len;
-        if (piece > length - stored)
+        if (__builtin_expect(piece > length - stored, 1))
             piece = length - stored;
         memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
         stored += (uint32_t)piece;

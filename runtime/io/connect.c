@@ -36,6 +36,8 @@ static struct message_welcome hello(struct lifeline *line, const struct message 
     while (error == 0 && !answer.there && now_ns() < until) {
         struct pollfd fd = {.fd = lifeline_fd(line), .events = lifeline_events(line)};
         poll(&fd, 1, 100);
+        if (line != io.ol_line) /* which watches us already */
+            lifeline_send(io.ol_line, &(struct message){.kind = MESSAGE_HEARTBEAT});
         error = lifeline_service(line, now_ns(), take_answer, &answer);
     }
     if (!answer.there)

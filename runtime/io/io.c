@@ -204,6 +204,22 @@ static int64_t earliest(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static void clear_wake(void)
+{
+    uint64_t wakes;
+    if (read(io.wake_fd, &wakes, sizeof wakes) < 0)
+        ASSERT(errno == EAGAIN);
+}
+
+void io_sleep(int timeout_ms)
+{
+    struct pollfd fd = {.fd = io.wake_fd, .events = POLLIN};
+    atomic_store(&process.io_asleep, 1);
+    if (poll(&fd, 1, timeout_ms) > 0)
+        clear_wake();
+    atomic_store(&process.io_asleep, 0);
+}
+
 static void sleep_until_needed(void)
 {
     atomic_store(&process.io_asleep, 1);
@@ -228,9 +244,8 @@ static void sleep_until_needed(void)
     };
     ppoll(fds, sizeof fds / sizeof *fds, &timeout, NULL);
     atomic_store(&process.io_asleep, 0);
-    uint64_t wakes;
-    if ((fds[0].revents & POLLIN) && read(io.wake_fd, &wakes, sizeof wakes) < 0)
-        ASSERT(errno == EAGAIN);
+    if (fds[0].revents & POLLIN)
+        clear_wake();
 }
 
 void io_run(enum io_phase phase)

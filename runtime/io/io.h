@@ -43,6 +43,8 @@ void io_reign(packet_id first);
 
 /* The loop (io.c). Never returns. */
 __attribute__((noreturn)) void io_run(enum io_phase phase);
+/* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */
+void io_sleep(int timeout_ms);
 /* Sends to the output logger's lifeline; a failure is a lost logger. Fits snapshot_ship. */
 int io_send_ol(void *context, const struct message *message);
 

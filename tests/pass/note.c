@@ -12,6 +12,10 @@
 // RUN: %palisade report %t/bare | FileCheck --check-prefixes=REPORT,STRIPPED %s
 // RUN: %clang -no-pie -fuse-ld=lld %t/main.o %t/libother.a -o %t/lld -L%t -lpalisade -Wl,--gc-sections
 // RUN: %palisade report %t/lld | FileCheck --check-prefix=REPORT %s
+// RUN: %clang_pass -O2 -flto -c %s -o %t/main.lto.o
+// RUN: %clang_pass -O2 -flto -DOTHER -c %s -o %t/other.lto.o
+// RUN: %clang -flto -no-pie -fuse-ld=lld %t/main.lto.o %t/other.lto.o -o %t/lto -L%t -lpalisade -Wl,--gc-sections
+// RUN: %palisade report %t/lto | FileCheck --check-prefix=REPORT %s
 // RUN: %t/nf
 
 // CHECK-COUNT-2: Palisade

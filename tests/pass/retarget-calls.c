@@ -1,6 +1,7 @@
 // Each call of a modelled function becomes a call of its hook, with the same prototype, whatever
 // the optimisation.
 // RUN: %clang_pass -O0 %s %ir | FileCheck %s
+// RUN: %clang_pass -O2 -mllvm -opt-bisect-limit=0 %s %ir 2>/dev/null | FileCheck %s
 // RUN: %clang_pass -O2 %s %ir | FileCheck %s
 // RUN: %clang_pass -Os -DOPTNONE %s %ir | FileCheck %s
 #define _GNU_SOURCE
@@ -76,3 +77,6 @@ KEEP long output(const char *text)
     printf("%s\n", text);
     return strtol(text, NULL, 10);
 }
+
+// CHECK: declare noalias ptr @__palisade_malloc(i64 noundef){{.*}}#[[MALLOC:[0-9]+]]
+// CHECK: attributes #[[MALLOC]] = { {{.*}}allocsize(0)

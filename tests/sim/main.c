@@ -49,12 +49,12 @@ static void print_totals(const struct totals *t)
            "events %lu, outputs released %lu, inputs %lu, effects %lu, snapshots committed %lu\n"
            "undone at cuts: events %lu, held outputs %lu; outputs sent again %lu; stale frames "
            "%lu\n"
-           "network: resent %lu, dropped by links %lu, without credit %lu\n"
+           "network: resent %lu, dropped by links %lu, without credit %lu, partitions %lu\n"
            "back-pressure: log full %lu, ring full %lu, input log full %lu; drain steps %lu\n",
            t->runs, t->refused, t->takeovers, t->cut_off, t->backups_killed, t->persist_failed,
            t->events, t->outputs, t->inputs, t->effects, t->commits, t->undone_events,
            t->held_beyond, t->replayed_outputs, t->stale_frames, t->resent, t->dropped,
-           t->no_credit, t->waits_log, t->waits_ring, t->il_full, t->drain_steps);
+           t->no_credit, t->partitions, t->waits_log, t->waits_ring, t->il_full, t->drain_steps);
 }
 
 static uint64_t number_option(const char *name, const char *text)

@@ -67,7 +67,9 @@ void connection_transmit(struct process *process, struct network *network, struc
     if (link == NULL)
         return;
     while ((length = link_transmit(link, *process->now_ns, &frame)) > 0)
-        network_send(network, process->faults, process->random, *process->now_ns, frame, length);
+        if (*process->now_ns >= process->partition_until_ns)
+            network_send(network, process->faults, process->random, *process->now_ns, frame,
+                         length);
 }
 
 /* ---- life ---- */

@@ -126,6 +126,8 @@ struct process {
     uint32_t shipped_head, shipped_tail;
     struct positions stable; /* acknowledged by the OL */
 
+    int64_t partition_until_ns; /* until then its networks lose everything */
+
     bool draining; /* no new operation is begun */
     bool barrier;
     uint64_t snapshots;

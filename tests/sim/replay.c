@@ -164,8 +164,7 @@ static enum event replay_send(struct process *process, uint32_t t, const struct 
         struct held_output item = {.number = first + i};
         item.seed = toy_packet(&process->nf, thread, i, &item.port, &item.length);
         oracle_replayed_output(process->oracle, t, item.number, item.seed, item.port, item.length);
-        if (item.number <= process->replay->takeover.held[t] &&
-            random_percent(process->random, 50))
+        if (item.number <= process->replay->takeover.held[t] && random_percent(process->random, 50))
             continue;
         ASSERT(ring->tail - ring->head < SIM_RING_MAX);
         ring->item[ring->tail++ % SIM_RING_MAX] = item;

@@ -4,13 +4,29 @@
 
 #include "core/assert.h"
 
+/* Some programs do everything, some little else than race, or than lock. */
+static void toy_choose_kinds(struct toy_nf *nf, struct random *random)
+{
+    static const uint8_t racing[] = {OPERATION_LOAD, OPERATION_STORE, OPERATION_CHANGE};
+    static const uint8_t locking[] = {OPERATION_LOCK, OPERATION_TRY, OPERATION_PRODUCE,
+                                      OPERATION_CONSUME};
+    uint32_t sort = random_below(random, 4), kinds = random_range(random, 4, 14);
+
+    for (uint32_t i = 0; i < kinds; i++) {
+        uint8_t kind = (uint8_t)random_below(random, OPERATION_KINDS);
+        if (sort == 0)
+            kind = racing[random_below(random, sizeof(racing))];
+        else if (sort == 1)
+            kind = locking[random_below(random, sizeof(locking))];
+        nf->kinds[nf->kind_count++] = kind;
+    }
+}
+
 void toy_create(struct toy_nf *nf, uint32_t threads, struct random *random)
 {
     *nf = (struct toy_nf){.threads = threads};
     nf->large = random_percent(random, 15);
-    uint32_t kinds = random_range(random, 4, 14);
-    for (uint32_t i = 0; i < kinds; i++)
-        nf->kinds[nf->kind_count++] = (uint8_t)random_below(random, OPERATION_KINDS);
+    toy_choose_kinds(nf, random);
     nf->kinds[nf->kind_count++] = OPERATION_SEND;
     nf->kinds[nf->kind_count++] = OPERATION_RECEIVE;
     for (uint32_t t = 0; t < threads; t++) {
@@ -106,8 +122,19 @@ void toy_consumed(struct toy_nf *nf, uint32_t index)
 
 uint64_t toy_address(uint32_t word)
 {
+    static struct thread_state any;
+    static uint64_t shared;
+    const uint64_t first = 0x10000;
+
+    if (word + 1 < TOY_WORDS)
+        return first + 8 * word;
     /* The last word shares its place in the threads' caches with the first (R5). */
-    return word + 1 == TOY_WORDS ? 0x10000 + 8 * WORD_CACHE_ENTRIES : 0x10000 + 8 * word;
+    if (shared == 0) {
+        shared = first + 8 * word;
+        while (word_cache(&any, shared) != word_cache(&any, first))
+            shared += 8;
+    }
+    return shared;
 }
 
 uint64_t toy_new_value(const struct choice *choice, uint64_t old)

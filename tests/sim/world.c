@@ -30,6 +30,7 @@ static void world_create(struct world *world, uint64_t seed)
                                         .double_percent = random_below(random, 16),
                                         .corrupt_percent = random_below(random, 11)};
     world->faults.delay_max_ns = (int64_t)random_below(random, 400000);
+    world->partition_rate = random_percent(random, 30) ? random_range(random, 1, 4) : 0;
     world->input_percent = random_range(random, 1, 12);
     world->snapshot_permille = random_range(random, 1, 12);
     world->ship_percent = random_range(random, 2, 20);
@@ -107,6 +108,10 @@ static void world_step(struct world *world)
         world_control_input(world, process);
     if (!world->draining && random_percent(random, world->input_percent))
         world_accept_input(world);
+    if (!world->draining && random_below(random, 4000) < world->partition_rate) {
+        process->partition_until_ns = world->now_ns + random_below(random, 20000000);
+        world->totals->partitions++;
+    }
     if (world->takeover_in > 0 && --world->takeover_in == 0)
         world_takeover(world);
 }

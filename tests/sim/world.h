@@ -20,7 +20,8 @@ struct image {
 struct totals {
     uint64_t runs, refused, takeovers, cut_off, backups_killed, persist_failed, commits, events,
         outputs, inputs, effects, stale_frames, resent, dropped, il_full, waits_log, waits_ring,
-        window_full, no_credit, held_beyond, replayed_outputs, undone_events, drain_steps;
+        window_full, no_credit, held_beyond, partitions, replayed_outputs, undone_events,
+        drain_steps;
 };
 
 struct world {
@@ -48,7 +49,7 @@ struct world {
     uint32_t takeover_in; /* steps until the death is noticed; 0: none is due */
     bool refused;         /* died before any base: nothing can be recovered */
     bool draining;
-    uint32_t input_percent, snapshot_permille, ship_percent, barrier_slow;
+    uint32_t partition_rate, input_percent, snapshot_permille, ship_percent, barrier_slow;
     uint64_t claims;
 };
 
