@@ -547,7 +547,7 @@ static void *spinner_run(void *argument)
             if (spinner->side)
                 sched_yield();
         baton++;
-        usleep(700);
+        usleep(1900 + 100 * spinner->side); /* so that one of them waits, but not for long */
     }
     return NULL;
 }
