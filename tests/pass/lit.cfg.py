@@ -8,7 +8,7 @@ import lit.formats
 config.name = "pass"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".c", ".test"]
-config.excludes = ["Inputs"]
+config.excludes = ["Inputs", "run"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = config.build_dir
 
