@@ -135,6 +135,13 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
         first = ev_out_record(&thread->core, log_ready(thread), accepted, process.logs,
                               IMAGE->thread_count, &vor);
     }
+    if (process.memory_io) {
+        for (uint32_t i = 0; i < accepted; i++) {
+            messages[i].msg_len = checked[i].length;
+            memory_io_send(checked[i].port, &messages[i].msg_hdr);
+        }
+        return (int)accepted;
+    }
     uint64_t begin = atomic_load_explicit(&run->outputs.head, memory_order_relaxed), head = begin;
     for (uint32_t i = 0; i < accepted; i++) {
         messages[i].msg_len = checked[i].length;
@@ -143,9 +150,7 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
     }
     atomic_store_explicit(&run->outputs.head, head, memory_order_release);
     prefetch(&run->outputs, head, head - begin);
-    /* From memory nobody waits for the packets: let them gather. */
-    if (process.memory_io == NULL || !room_for(&run->outputs, OUTPUT_RING_BYTES / 2))
-        io_kick();
+    io_kick();
     return (int)accepted;
 }
 
