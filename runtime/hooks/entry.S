@@ -51,6 +51,7 @@
         HOOK(clock_nanosleep, clock_nanosleep)
         HOOK(usleep, usleep)
         HOOK(sleep, sleep)
+        HOOK(sched_yield, sched_yield)
         HOOK(poll, poll)
         HOOK(ppoll, ppoll)
         HOOK(recvfrom, recvfrom)
