@@ -2,6 +2,7 @@
 #include "hooks/effect.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,16 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
         enqueue(thread, fd, bytes, (uint32_t)length, replayed);
 }
 
+/*
+ * Would a write of an effect return at once? A pipe says yes when it has room for EFFECT_MAX_BYTES.
+ * The I/O thread must not wait for who reads stdout: its silence would look like our death.
+ */
+static bool writable(int fd)
+{
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
+    return poll(&out, 1, 0) != 0; /* an error, too, is told by write */
+}
+
 uint32_t effects_perform(const struct positions *stable, uint32_t limit,
                          void (*done)(void *context, uint32_t thread, uint64_t number),
                          void *context)
@@ -75,7 +86,7 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
     while (performed < limit && atomic_load(&queued) > 0) {
         pthread_mutex_lock(&mutex);
         struct effect *head = first;
-        if (head && positions_cover(stable, &head->vor)) {
+        if (head && positions_cover(stable, &head->vor) && writable(head->fd)) {
             first = head->next;
             if (first == NULL)
                 last = &first;
@@ -88,7 +99,7 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
             break;
         for (uint32_t written = 0; written < head->length;) {
             ssize_t n = write(head->fd, head->bytes + written, head->length - written);
-            if (n <= 0 && errno != EINTR)
+            if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
                 break; /* a closed stdout is the NF's user's wish */
             written += n > 0 ? (uint32_t)n : 0;
         }

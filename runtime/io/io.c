@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -260,6 +261,10 @@ static void sleep_until_needed(void)
 void io_run(enum io_phase phase)
 {
     io.phase = phase;
+    sigset_t pipe; /* who closed our stdout does not end a NF: see effects_perform */
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
     for (uint32_t idle = 0;;) {
         io.now_ns = now_ns();
         uint32_t work = move_packets();
