@@ -57,8 +57,9 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
     int64_t value;
     if (length == 0)
         return;
-    while (process_mode() == MODE_RECORD && atomic_load(&queued) >= EFFECTS_MAX)
-        futex_wait(&queued, EFFECTS_MAX, 1000000);
+    for (uint32_t waiting; process_mode() == MODE_RECORD &&
+                           (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
+        futex_wait(&queued, waiting, 1000000);
     bool replayed = REPLAYED(thread, "output",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)

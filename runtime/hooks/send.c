@@ -7,6 +7,7 @@
  * output logger. In replay a packet is kept only if the output logger does not have it yet (R14).
  */
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,6 +114,10 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
         ports[accepted] = message_port(index, message);
         if (ports[accepted] < 0)
             break;
+        if (lengths[accepted] < sizeof(struct ethhdr)) { /* as the kernel says */
+            errno = EINVAL;
+            break;
+        }
         if (lengths[accepted] > process.ports[ports[accepted]].mtu + 18u ||
             lengths[accepted] > PACKET_MAX_BYTES) {
             errno = EMSGSIZE;
