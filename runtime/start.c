@@ -105,6 +105,7 @@ static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, cha
                                .argc = argc,
                                .argv = copy_strings(argv, argc),
                                .envp = copy_strings(envp, variables)};
+    IMAGE->environment = call->envp;
     atomic_store(&process.mode, MODE_RECORD);
     thread_main(call_main, call);
 }

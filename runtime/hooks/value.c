@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/time.h>
 #include <time.h>
@@ -165,7 +166,14 @@ HOOK int __palisade_getpid(void)
 
 HOOK char *__palisade_getenv(const char *name)
 {
-    return getenv(name); /* the option set, environment included, is part of the identity */
+    /* From the image: a pointer into this process's own environment would dangle in the backup. */
+    size_t length = strlen(name);
+    if (nf_self == NULL)
+        return getenv(name);
+    for (char **at = IMAGE->environment; *at; at++)
+        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
+            return *at + length + 1;
+    return NULL;
 }
 
 HOOK ssize_t __palisade_getrandom(void *buffer, size_t length, unsigned int flags)

@@ -182,8 +182,10 @@ static void send_cut(void)
 static int go_live(void)
 {
     ship_collect_replayed();
+    io.stable.threads = IMAGE->thread_count; /* the cut: beyond it positions begin anew */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
         struct nf_thread *thread = &IMAGE->threads[t];
+        io.stable.at[t] = thread->core.position;
         thread_state_segment(&thread->core);
         thread_run_open(t, thread->core.position);
     }
@@ -192,7 +194,6 @@ static int go_live(void)
     value_clocks_go_live();
     snapshot_restart(backup.takeover.base.number + 1);
     io.next_snapshot_ns = 0;
-    io.stable = backup.takeover.end;
     io.phase = IO_LIVE;
     atomic_store(&process.nf_ready, 1);
     replay_go_live();

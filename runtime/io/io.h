@@ -68,6 +68,10 @@ bool ship_pending(void);
 
 /* Receives inputs as far as queues have room. Returns frames and packets handled. */
 uint32_t deliver_inputs(void);
+/* May a frame of inputs be received now? When not, the NF's next receive wakes us. */
+bool deliver_wants_frames(void);
+/* Do inputs kept since a takeover fit into the queues by now? */
+bool deliver_can_hand_on(void);
 
 /* ---- takeover (backup.c) ---- */
 
