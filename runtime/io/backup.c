@@ -60,6 +60,9 @@ static void drop_staged(void)
 static int image_begin(const struct message_image_begin *begin)
 {
     drop_staged();
+    if (!begin->whole && begin->mark.number != backup.base + 1)
+        process_fail(STATUS_PROTOCOL, "snapshot %llu changes one that is not in place (%llu is)",
+                     (unsigned long long)begin->mark.number, (unsigned long long)backup.base);
     backup.mark = begin->mark;
     free(backup.inputs.pending);
     return snapshot_inputs_read(begin->description, begin->description_bytes, &backup.inputs);

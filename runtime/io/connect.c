@@ -18,6 +18,8 @@ struct answer {
 static int take_answer(void *context, const struct message *message)
 {
     struct answer *answer = context;
+    if (answer->there)
+        return -EAGAIN; /* an image may come right behind the welcome: it is not ours to take */
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (message->kind == MESSAGE_WELCOME) {
