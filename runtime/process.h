@@ -114,10 +114,16 @@ __attribute__((noreturn, format(printf, 2, 3))) void process_fail(enum status st
 
 void safe_enter(struct nf_thread *thread);
 void safe_leave(struct nf_thread *thread);
+/* Whatever a program may repeat until another thread acts (locks, tries, racy loads, yields) must
+ * look at this, or a barrier that stopped the other thread would wait for ever. */
+static inline bool barrier_up(void)
+{
+    return atomic_load_explicit(&process.barrier, memory_order_relaxed) != 0;
+}
 /* A restartable hook calls this first: stops here while a barrier is up. */
 static inline void safe_point(struct nf_thread *thread)
 {
-    if (__builtin_expect(atomic_load_explicit(&process.barrier, memory_order_relaxed), 0)) {
+    if (__builtin_expect(barrier_up(), 0)) {
         safe_enter(thread);
         safe_leave(thread);
     }

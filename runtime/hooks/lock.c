@@ -122,7 +122,7 @@ HOOK int __palisade_pthread_mutex_lock(pthread_mutex_t *native)
 {
     struct nf_mutex *mutex = nf_mutex_of(native);
     struct nf_thread *thread = nf_self;
-    if (__builtin_expect(process_mode() == MODE_RECORD && thread != NULL &&
+    if (__builtin_expect(process_mode() == MODE_RECORD && !barrier_up() && thread != NULL &&
                              log_has_room(&run_of(thread)->log) && mutex->kind == 0,
                          1) &&
         __builtin_expect(native_try(mutex), 1)) {
@@ -190,12 +190,13 @@ static enum event try_replay(struct nf_thread *thread, struct nf_mutex *mutex, b
     return event;
 }
 
-HOOK int __palisade_pthread_mutex_trylock(pthread_mutex_t *native)
+int palisade_mutex_trylock_restartable(pthread_mutex_t *native)
 {
     struct nf_mutex *mutex = nf_mutex_of(native);
     struct nf_thread *thread = nf_self;
     if (thread == NULL)
         return pthread_mutex_trylock(native);
+    safe_point(thread);
     int again = lock_reentry(thread, mutex, true);
     if (again >= 0)
         return again;

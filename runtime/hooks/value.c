@@ -247,10 +247,12 @@ unsigned int palisade_sleep_restartable(unsigned int seconds)
     return 0;
 }
 
-HOOK int __palisade_sched_yield(void)
+int palisade_sched_yield_restartable(void)
 {
     sched_yield();
-    if (nf_self)
+    if (nf_self) {
+        safe_point(nf_self);
         number(nf_self, "sched_yield", NULL, 0);
+    }
     return 0;
 }
