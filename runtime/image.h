@@ -100,6 +100,7 @@ struct image {
     struct nf_mutex heap_lock;
     struct nf_mutex stripes[STRIPES];
     struct nf_socket sockets[SOCKETS_MAX];
+    char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
     struct word_version versions[VERSIONS_MAX];
     struct nf_thread threads[THREADS_MAX]; /* snapshots carry the first thread_count of these */

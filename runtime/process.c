@@ -35,18 +35,44 @@ int64_t now_ns(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
+/*
+ * errno is the program's, in the middle of whose calls we wait: how a wait of ours ended must not
+ * show there, for in replay there is no wait (G2).
+ */
 int futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns)
 {
+    int saved = errno;
     struct timespec timeout = {.tv_sec = timeout_ns / 1000000000,
                                .tv_nsec = timeout_ns % 1000000000};
     long result = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
                           timeout_ns < 0 ? NULL : &timeout, NULL, 0);
-    return result < 0 ? -errno : 0;
+    int error = result < 0 ? -errno : 0;
+    errno = saved;
+    return error;
 }
 
 void futex_wake(_Atomic uint32_t *word, int count)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+static void update_plain(void)
+{
+    atomic_store(&process.plain, process_mode() == MODE_RECORD && !barrier_up());
+}
+
+void process_set_mode(enum mode mode)
+{
+    atomic_store(&process.mode, mode);
+    update_plain();
+}
+
+void process_set_barrier(bool up)
+{
+    atomic_store(&process.barrier, up); /* seq_cst: see safe_enter */
+    update_plain();
+    if (!up)
+        futex_wake(&process.barrier, INT32_MAX);
 }
 
 void safe_enter(struct nf_thread *thread)

@@ -105,7 +105,8 @@ static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, cha
                                .argc = argc,
                                .argv = copy_strings(argv, argc),
                                .envp = copy_strings(envp, variables)};
-    atomic_store(&process.mode, MODE_RECORD);
+    IMAGE->environment = call->envp;
+    process_set_mode(MODE_RECORD);
     thread_main(call_main, call);
 }
 
@@ -156,14 +157,14 @@ HOOK int __palisade_start(int argc, char **argv, char **envp,
     if (process.options.role == OPTION_ROLE_BACKUP) {
         /* The heap comes with the image; its address is what counts. */
         process.heap = (struct heap *)HEAP_BASE;
-        io_connect(ROLE_BACKUP);
+        io_connect(ROLE_BACKUP, argv + 1);
         journal_event(io.journal, "ready", "{s:s,s:I}", "role", "backup", "pid",
                       (json_int_t)getpid());
         io_run(IO_WARM);
     }
     open_heap();
-    io_connect(ROLE_MASTER);
-    io_reign(1);
+    io_connect(ROLE_MASTER, argv + 1);
+    io_reign(0); /* from the oldest it keeps; its answer says which that is */
     journal_event(io.journal, "ready", "{s:s,s:I}", "role", "master", "pid", (json_int_t)getpid());
     start_nf(argc, argv, envp, nf_main);
     io_run(IO_LIVE);

@@ -348,6 +348,9 @@ static int messages_handle(struct lifeline *line,
 static int line_read(struct lifeline *line,
                      int (*handler)(void *context, const struct message *message), void *context)
 {
+    int left = messages_handle(line, handler, context); /* what a handler declined before */
+    if (left)
+        return left;
     for (size_t total = 0; total < READ_MAX_BYTES;) {
         if (buffer_reserve(&line->in, READ_BYTES))
             return -ENOMEM;

@@ -43,6 +43,11 @@
 #define HOOK(name, target) RESTARTABLE __palisade_##name, palisade_##target##_restartable, protected
 
         RESTARTABLE palisade_mutex_lock_entry, palisade_mutex_lock_restartable, hidden
+        RESTARTABLE palisade_load1_entry, palisade_load1_restartable, hidden
+        RESTARTABLE palisade_load2_entry, palisade_load2_restartable, hidden
+        RESTARTABLE palisade_load4_entry, palisade_load4_restartable, hidden
+        RESTARTABLE palisade_load8_entry, palisade_load8_restartable, hidden
+        HOOK(pthread_mutex_trylock, mutex_trylock)
         HOOK(pthread_mutex_timedlock, mutex_timedlock)
         HOOK(pthread_cond_wait, cond_wait)
         HOOK(pthread_cond_timedwait, cond_timedwait)
@@ -51,6 +56,7 @@
         HOOK(clock_nanosleep, clock_nanosleep)
         HOOK(usleep, usleep)
         HOOK(sleep, sleep)
+        HOOK(sched_yield, sched_yield)
         HOOK(poll, poll)
         HOOK(ppoll, ppoll)
         HOOK(recvfrom, recvfrom)

@@ -149,7 +149,7 @@ static void store(void *address, uint64_t value, uint32_t bytes)
 static inline bool load_unchanged(const void *address, uint64_t *value)
 {
     struct nf_thread *thread = nf_self;
-    if (__builtin_expect(process_mode() != MODE_RECORD || thread == NULL, 0))
+    if (__builtin_expect(!recording_plainly() || thread == NULL, 0))
         return false;
     const struct word_version *entry =
         &IMAGE->versions[hash_address((uint64_t)address) & (VERSIONS_MAX - 1)];
@@ -159,26 +159,29 @@ static inline bool load_unchanged(const void *address, uint64_t *value)
            ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock, value);
 }
 
-#define LOAD(address, bytes)                                                                       \
-    uint64_t value;                                                                                \
-    return load_unchanged(address, &value) ? value : load(address, bytes)
+/* Looking again and again may be how the program waits for a thread that is stopped already: so a
+ * load stops at a barrier too, by way of its restartable entry. */
+#define LOAD(type, bytes)                                                                          \
+    type palisade_load##bytes##_entry(const type *address);                                        \
+    type palisade_load##bytes##_restartable(const type *address)                                   \
+    {                                                                                              \
+        if (nf_self)                                                                               \
+            safe_point(nf_self);                                                                   \
+        return (type)load(address, bytes);                                                         \
+    }                                                                                              \
+    HOOK type __palisade_load##bytes(const type *address)                                          \
+    {                                                                                              \
+        uint64_t value;                                                                            \
+        if (__builtin_expect(barrier_up(), 0))                                                     \
+            __attribute__((musttail)) return palisade_load##bytes##_entry(address);                \
+        return (type)(load_unchanged(address, &value) ? value : load(address, bytes));             \
+    }
 
-HOOK uint8_t __palisade_load1(const uint8_t *address)
-{
-    LOAD(address, 1);
-}
-HOOK uint16_t __palisade_load2(const uint16_t *address)
-{
-    LOAD(address, 2);
-}
-HOOK uint32_t __palisade_load4(const uint32_t *address)
-{
-    LOAD(address, 4);
-}
-HOOK uint64_t __palisade_load8(const uint64_t *address)
-{
-    LOAD(address, 8);
-}
+LOAD(uint8_t, 1)
+LOAD(uint16_t, 2)
+LOAD(uint32_t, 4)
+LOAD(uint64_t, 8)
+
 HOOK void __palisade_store1(uint8_t *address, uint8_t value)
 {
     store(address, value, 1);

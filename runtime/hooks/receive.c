@@ -54,19 +54,18 @@ static void fill_address(void *out, socklen_t *length, uint16_t port, const uint
 static uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_t *bytes,
                              uint16_t length)
 {
-    uint32_t stored = 0;
-    for (size_t i = 0; i < message->msg_iovlen && stored < length; i++) {
-        size_t piece = message->msg_iov[i].iov_len;
-        if (__builtin_expect(piece > length - stored, 1))
-            piece = length - stored;
+    size_t stored = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        size_t piece = message->msg_iov[i].iov_len, left = length - stored;
+        piece = piece < left ? piece : left;
         memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
-        stored += (uint32_t)piece;
+        stored += piece;
     }
     if (message->msg_name)
         fill_address(message->msg_name, &message->msg_namelen, port, bytes, length);
     message->msg_controllen = 0;
     message->msg_flags = stored < length ? MSG_TRUNC : 0;
-    return stored;
+    return (uint32_t)stored;
 }
 
 /* ---- waiting ---- */
@@ -130,9 +129,10 @@ static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t 
     return taken;
 }
 
-/* Takes up to `limit` packets from the queue into `messages`. Live; NF thread. */
+/* Takes up to `limit` packets from the queue into `messages`. Finding none is an event only for who
+ * does not wait. Live; NF thread. */
 static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
-                     struct mmsghdr *messages, uint32_t limit)
+                     struct mmsghdr *messages, uint32_t limit, bool wait)
 {
     struct queue *queue = process.queues[index];
     struct batch batch; /* large: only what is used is written */
@@ -148,7 +148,8 @@ static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
         batch_add(&batch, slot->id);
     }
     /* The event before the slots are free: what is consumed is in the log (R1, R15). */
-    ev_receive_record(&thread->core, log, index, batch.ranges, batch.count);
+    if (taken > 0 || !wait)
+        ev_receive_record(&thread->core, log, index, batch.ranges, batch.count);
     atomic_store_explicit(&queue->tail, tail, memory_order_release);
     pthread_mutex_unlock(&queue->reading);
     if (taken > 0)
@@ -198,14 +199,12 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
     }
     struct log *log = log_ready(thread);
     struct queue *queue = process.queues[index];
-    if (process.memory_io == NULL && !queue_ready(queue)) {
-        int64_t until = wait ? -1 : now_ns() + TICK_NS;
-        do
-            wait_queues(thread, &index, 1, until);
-        while (wait && !queue_ready(queue));
-    }
-    received = process.memory_io ? take_memory(thread, log, index, messages, limit)
-                                 : take(thread, log, index, messages, limit);
+    do { /* another reader of the socket may be faster than one who waits */
+        if (process.memory_io == NULL && !queue_ready(queue))
+            wait_queues(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS);
+        received = process.memory_io ? take_memory(thread, log, index, messages, limit)
+                                     : take(thread, log, index, messages, limit, wait);
+    } while (received == 0 && wait && process.memory_io == NULL);
     if (received == 0)
         errno = EAGAIN;
     return received ? (int)received : -1;

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/time.h>
 #include <time.h>
@@ -165,7 +166,14 @@ HOOK int __palisade_getpid(void)
 
 HOOK char *__palisade_getenv(const char *name)
 {
-    return getenv(name); /* the option set, environment included, is part of the identity */
+    /* From the image: a pointer into this process's own environment would dangle in the backup. */
+    size_t length = strlen(name);
+    if (nf_self == NULL)
+        return getenv(name);
+    for (char **at = IMAGE->environment; *at; at++)
+        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
+            return *at + length + 1;
+    return NULL;
 }
 
 HOOK ssize_t __palisade_getrandom(void *buffer, size_t length, unsigned int flags)
@@ -239,10 +247,12 @@ unsigned int palisade_sleep_restartable(unsigned int seconds)
     return 0;
 }
 
-HOOK int __palisade_sched_yield(void)
+int palisade_sched_yield_restartable(void)
 {
     sched_yield();
-    if (nf_self)
+    if (nf_self) {
+        safe_point(nf_self);
         number(nf_self, "sched_yield", NULL, 0);
+    }
     return 0;
 }

@@ -60,6 +60,8 @@ static void drop_staged(void)
 static int image_begin(const struct message_image_begin *begin)
 {
     drop_staged();
+    if (!begin->whole && backup.base == 0)
+        return -EBADMSG; /* changes to an image that we do not have */
     backup.mark = begin->mark;
     free(backup.inputs.pending);
     return snapshot_inputs_read(begin->description, begin->description_bytes, &backup.inputs);
@@ -182,8 +184,10 @@ static void send_cut(void)
 static int go_live(void)
 {
     ship_collect_replayed();
+    io.stable.threads = IMAGE->thread_count; /* the cut: beyond it positions begin anew */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
         struct nf_thread *thread = &IMAGE->threads[t];
+        io.stable.at[t] = thread->core.position;
         thread_state_segment(&thread->core);
         thread_run_open(t, thread->core.position);
     }
@@ -192,7 +196,6 @@ static int go_live(void)
     value_clocks_go_live();
     snapshot_restart(backup.takeover.base.number + 1);
     io.next_snapshot_ns = 0;
-    io.stable = backup.takeover.end;
     io.phase = IO_LIVE;
     atomic_store(&process.nf_ready, 1);
     replay_go_live();

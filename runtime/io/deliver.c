@@ -3,7 +3,9 @@
  *
  * Nothing is dropped for want of room: while a queue could not take a whole frame, no frame is
  * received, the link's window closes, the input logger keeps the packets (back-pressure). A packet
- * that no socket wants is given up; its id counts as consumed.
+ * that no socket wants is given up; its id counts as consumed. After a takeover the memory of inputs
+ * is emptied first, by the same measure: else a busy NF would let it grow for ever, and no snapshot
+ * could be taken.
  */
 #include "core/assert.h"
 #include "hooks/socket.h"
@@ -77,6 +79,16 @@ static uint32_t deliver_kept(void)
     return moved;
 }
 
+bool deliver_wants_frames(void)
+{
+    return io.phase != IO_LIVE || (!inputs_kept() && room_for_frame());
+}
+
+bool deliver_can_hand_on(void)
+{
+    return io.phase == IO_LIVE && inputs_kept() && room_for_frame();
+}
+
 uint32_t deliver_inputs(void)
 {
     uint32_t done = 0;
@@ -84,7 +96,7 @@ uint32_t deliver_inputs(void)
     if (io.phase == IO_LIVE && inputs_kept())
         done += deliver_kept();
     for (uint32_t i = 0; i < DELIVER_BUDGET_FRAMES; i++) {
-        if (io.phase == IO_LIVE && !inputs_kept() && !room_for_frame())
+        if (!deliver_wants_frames())
             break;
         if (wire_receive(io.il_wire, io.now_ns, 1, input_frame, NULL) == 0)
             break;

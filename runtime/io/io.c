@@ -30,8 +30,10 @@ struct io io;
 void io_wake(void)
 {
     uint64_t one = 1;
+    int saved = errno; /* the NF's, or of what a signal interrupted */
     if (io.wake_fd > 0 && write(io.wake_fd, &one, sizeof one) < 0)
         ASSERT(errno == EAGAIN); /* the counter is full: it is awake */
+    errno = saved;
 }
 
 static void logger_lost(const char *logger, int error)
@@ -84,6 +86,8 @@ static int from_input_logger(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+    if (message->kind == MESSAGE_REIGN && io.next_input == 0)
+        io.next_input = message->reign.first;
     return 0;
 }
 
@@ -170,8 +174,10 @@ static void exit_round(void)
     struct message message = {.kind = MESSAGE_REFUSE,
                               .refuse = {.status = STATUS_OK, .text = "the program ended"}};
     io_send_ol(NULL, &message);
-    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) > 0; i++) {
+    lifeline_send(io.il_line, &message);
+    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) + lifeline_queued(io.il_line); i++) {
         lifeline_service(io.ol_line, now_ns(), from_output_logger, NULL);
+        lifeline_service(io.il_line, now_ns(), from_input_logger, NULL);
         usleep(1000);
     }
     journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));
@@ -192,6 +198,8 @@ static void service_lifelines(void)
 
 static bool nf_computes(void)
 {
+    if (io.phase == IO_WARM)
+        return false; /* the threads in the image are the master's */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++)
         if (IMAGE->threads[t].lifecycle != THREAD_EXITED &&
             !atomic_load_explicit(&process.runs[t].safe, memory_order_relaxed))
@@ -224,7 +232,7 @@ static void sleep_until_needed(void)
 {
     atomic_store(&process.io_asleep, 1);
     bool window_full = link_window_full(wire_link(io.ol_wire));
-    if ((io.phase == IO_LIVE && ship_pending() && !window_full) ||
+    if ((io.phase == IO_LIVE && ship_pending() && !window_full) || deliver_can_hand_on() ||
         (io.phase == IO_REPLAYING && replay_quiescent())) {
         atomic_store(&process.io_asleep, 0);
         return;
@@ -238,7 +246,7 @@ static void sleep_until_needed(void)
     struct pollfd fds[] = {
         {.fd = io.wake_fd, .events = POLLIN},
         {.fd = wire_fd(io.ol_wire), .events = POLLIN},
-        {.fd = wire_fd(io.il_wire), .events = POLLIN},
+        {.fd = wire_fd(io.il_wire), .events = deliver_wants_frames() ? POLLIN : 0},
         {.fd = lifeline_fd(io.ol_line), .events = lifeline_events(io.ol_line)},
         {.fd = lifeline_fd(io.il_line), .events = lifeline_events(io.il_line)},
     };

@@ -1,4 +1,10 @@
-/* See replay.h. `waiting` and `living` are guarded by `mutex`; waiting is also read outside. */
+/*
+ * See replay.h. All is guarded by `mutex`; generation and waiting are also read outside.
+ *
+ * A thread that was counted in `waiting` leaves only by a stir, which sets the count to zero. It
+ * must not leave because the generation moved: whoever moved it stirs only a moment later, and
+ * meanwhile the thread would be counted twice, and everybody seem to wait.
+ */
 #include "replay/replay.h"
 
 #include <errno.h>
@@ -11,6 +17,7 @@ static struct {
     _Atomic uint64_t generation; /* of progress */
     _Atomic uint32_t waiting;    /* threads that found nothing to do in this generation */
     uint32_t living;
+    uint64_t stirs; /* times everybody was made to ask again */
     bool quiescent;
 } replay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .progress = PTHREAD_COND_INITIALIZER};
 
@@ -60,8 +67,9 @@ void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, cons
     if (atomic_load(&replay.generation) != look) {
         atomic_fetch_sub(&replay.waiting, 1);
     } else {
+        uint64_t stirs = replay.stirs;
         check_quiescent();
-        while (atomic_load(&replay.generation) == look)
+        while (replay.stirs == stirs)
             pthread_cond_wait(&replay.progress, &replay.mutex);
     }
     pthread_mutex_unlock(&replay.mutex);
@@ -72,6 +80,7 @@ static void stir(void)
 {
     atomic_fetch_add(&replay.generation, 1);
     atomic_store(&replay.waiting, 0);
+    replay.stirs++;
     replay.quiescent = false;
     pthread_cond_broadcast(&replay.progress);
 }
@@ -111,7 +120,7 @@ void replay_begin(uint32_t living)
     replay.living = living;
     replay.waiting = 0;
     replay.quiescent = false;
-    atomic_store(&process.mode, MODE_REPLAY);
+    process_set_mode(MODE_REPLAY);
     pthread_mutex_unlock(&replay.mutex);
 }
 
@@ -127,7 +136,7 @@ void replay_go_live(void)
 {
     pthread_mutex_lock(&replay.mutex);
     ASSERT(replay.quiescent);
-    atomic_store(&process.mode, MODE_RECORD);
+    process_set_mode(MODE_RECORD);
     stir();
     pthread_mutex_unlock(&replay.mutex);
 }

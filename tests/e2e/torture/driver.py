@@ -1,0 +1,279 @@
+"""Sends requests to torture.c from both sides, collects the answers, and proves the chain.
+
+What must hold over all answers, whatever was killed: the global numbers 1, 2, 3, ... each exactly
+once, every answer's hash the one before of the next and the hash of what it says, the same for every
+flow, the clock never going back; per worker and port its own numbers ascending; every request
+answered once. The lines on stdout (effects) come at least once, in order, and repeated ones alike.
+"""
+
+import ctypes
+import os
+import random
+import re
+import select
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+from demolib.gateway import Cold
+from demolib.topology import Topology
+
+REQUEST = struct.Struct("<QQQ")
+ANSWER = struct.Struct("<15Q")
+FIELDS = ("magic request worker worker_n n before hash flow flow_n flow_before flow_hash random clock "
+          "pointer digest").split()
+MAGIC = 0x7072757465727574
+HEAD_BYTES = 42
+WORD = (1 << 64) - 1
+CLONE_NEWNET = 0x40000000
+MAC_NF, MAC_OWN = bytes.fromhex("02aaaaaaaa01"), bytes.fromhex("02aaaaaaaa02")
+DRAIN_S = 6.0
+FAULTS_SHOWN = 6
+
+
+def mix(value, word):
+    value = (value ^ word) * 0x9E3779B97F4A7C15 & WORD
+    return value ^ value >> 29
+
+
+def packet_socket(namespace):
+    """An AF_PACKET socket that lives in the namespace; this thread does not stay there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as home, \
+            open(f"/run/netns/{namespace}", "rb") as there:
+        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+            packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+            packets.bind(("eth0", 0x0800))
+        finally:
+            libc.setns(home.fileno(), CLONE_NEWNET)
+    return packets
+
+
+def frame(number, flow):
+    """A UDP packet to nobody; the flow decides which socket of a fan-out group gets it."""
+    payload = REQUEST.pack(MAGIC, number, flow)
+    udp = struct.pack("!HHHH", 1000 + flow, 2000, 8 + len(payload), 0)
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0,
+                     bytes((10, 77, 0, flow)), bytes((10, 78, 0, 1)))
+    return MAC_NF + MAC_OWN + b"\x08\x00" + ip + udp + payload
+
+
+class Tortured(Cold):
+    needs = ("torture", "palisade-input-logger", "palisade-output-logger")
+
+    def __init__(self, topology, programs, **settings):
+        self.settings = settings
+        super().__init__(topology, programs)
+
+    def nat_command(self, role, program=None, options=None):
+        _, environment = super().nat_command(role)
+        settings = dict(word.split("=", 1)
+                        for word in environment["PALISADE_OPTIONS"].split(":"))
+        settings.update(self.settings)
+        return ([os.path.join(self.programs, "torture"), "lan", "wan"],
+                {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
+
+
+class Load:
+    """Both ends in one thread: paced requests, all answers with the port they came from."""
+
+    def __init__(self, topology, seed, rate):
+        self.sockets = [packet_socket(topology.name(end)) for end in ("client", "server")]
+        self.random = random.Random(seed)
+        self.rate = rate
+        self.sent = 0
+        self.answers = []  # (port, moment_ns, fields)
+        self.sending = True
+        self.ended = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        began = time.monotonic()
+        while not self.ended:
+            if self.sending:
+                due = (time.monotonic() - began) * self.rate
+                for _ in range(64):
+                    if self.sent >= due:
+                        break
+                    self.sent += 1
+                    self.sockets[self.random.randrange(2)].send(
+                        frame(self.sent, self.random.randrange(16)))
+            ready, _, _ = select.select(self.sockets, [], [], 0.002)
+            for packets in ready:
+                self._receive(packets)
+
+    def _receive(self, packets):
+        port = self.sockets.index(packets)
+        for _ in range(64):
+            try:
+                data, address = packets.recvfrom(2048, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            if address[2] == socket.PACKET_OUTGOING or len(data) != HEAD_BYTES + ANSWER.size:
+                continue
+            fields = ANSWER.unpack_from(data, HEAD_BYTES)
+            if fields[0] == MAGIC:
+                self.answers.append((port, time.monotonic_ns(),
+                                     dict(zip(FIELDS, fields))))
+
+    def finish(self, tend):
+        self.sending = False
+        deadline = time.monotonic() + DRAIN_S
+        while len(self.answers) < self.sent and time.monotonic() < deadline:
+            tend()
+            time.sleep(0.02)
+        time.sleep(0.1)
+        self.ended = True
+        self.thread.join()
+
+
+def check_chain(answers):
+    """Sentences about what is wrong; none when all is well."""
+    faults = []
+    count = {}
+    for _, _, a in answers:
+        count[a["n"]] = count.get(a["n"], 0) + 1
+    last = max(count, default=0)
+    faults += [f"answer {n} came {c} times" for n, c in sorted(count.items()) if c > 1]
+    faults += [f"answer {n} is lost (of {last})" for n in range(1, last + 1) if n not in count]
+    before, clock, flows = 0, 0, {}
+    for _, _, a in sorted(answers, key=lambda entry: entry[2]["n"]):
+        n = a["n"]
+        if a["before"] != before:
+            faults.append(f"answer {n} follows another history than answer {n - 1}")
+        value = a["before"]
+        for name in ("n", "request", "random", "clock", "pointer", "digest"):
+            value = mix(value, a[name])
+        if value != a["hash"]:
+            faults.append(f"answer {n} has not the hash of what it says")
+        flow_n, flow_before = flows.get(a["flow"], (0, 0))
+        if (a["flow_n"], a["flow_before"]) != (flow_n + 1, flow_before):
+            faults.append(f"answer {n} follows another history of flow {a['flow']}")
+        if a["flow_hash"] != mix(a["flow_before"], a["hash"]):
+            faults.append(f"answer {n} has not the hash of its flow")
+        if a["clock"] < clock:
+            faults.append(f"the clock goes back by {clock - a['clock']} ns at answer {n}")
+        before, clock = a["hash"], a["clock"]
+        flows[a["flow"]] = (a["flow_n"], a["flow_hash"])
+    return faults
+
+
+def check_order(answers):
+    faults, last = [], {}
+    for port, _, a in answers:  # as they arrived
+        key = (port, a["worker"])
+        if a["worker_n"] <= last.get(key, 0):
+            faults.append(f"port {port}: worker {a['worker']}'s answer {a['worker_n']} came after "
+                          f"{last[key]}")
+        last[key] = a["worker_n"]
+    return faults
+
+
+def check_requests(answers, sent):
+    count = {}
+    for _, _, a in answers:
+        count[a["request"]] = count.get(a["request"], 0) + 1
+    faults = [f"request {r} was answered {c} times" for r, c in sorted(count.items()) if c > 1]
+    lost = sent - len(count)
+    return faults + ([f"{lost} of {sent} requests were not answered"] if lost else [])
+
+
+def check_effects(texts):
+    """`texts`: what each incarnation printed, in order."""
+    faults, seen, last = [], {}, 0
+    step = None
+    for text in texts:
+        for found in re.finditer(r"^tick (\d+) (.*)$", text, re.MULTILINE):
+            number, line = int(found.group(1)), found.group(2)
+            step = step or number
+            if seen.setdefault(number, line) != line:
+                faults.append(f"tick {number} was printed as {seen[number]!r} and as {line!r}")
+            if number > last + step:
+                faults.append(f"ticks between {last} and {number} were not printed")
+            last = max(last, number)
+    return faults + ([] if seen else ["no tick was printed"])
+
+
+def memory_kib(process):
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
+
+
+class Run:
+    """One run of the torture: `kill` at a random moment, or not at all."""
+
+    def __init__(self, stage, seed, kill=True, seconds=4.0, rate=400, hog=False, **settings):
+        self.stage, self.seed, self.kill = stage, seed, kill
+        self.seconds, self.rate, self.hog, self.settings = seconds, rate, hog, settings
+        self.random = random.Random(seed)
+        self.memory = []
+
+    def conduct(self):
+        """Returns (faults, figures)."""
+        topology = Topology(palisade=True)
+        hog = None
+        try:
+            if self.hog:
+                hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            return self._conduct(topology)
+        finally:
+            if hog is not None:
+                hog.kill()
+                hog.wait()
+            for part in getattr(self, "gateway", None) and self.gateway.processes() or []:
+                part.stop()
+            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True)
+            topology.close()
+
+    def _tend_until(self, moment, kill_ns):
+        while time.monotonic() < moment:
+            self.gateway.tend(kill_ns)
+            time.sleep(0.02)
+
+    def _conduct(self, topology):
+        gateway = self.gateway = Tortured(topology, self.stage.programs, **self.settings)
+        gateway.wait_ready()
+        load = Load(topology, self.seed, self.rate)
+        began, kill_ns = time.monotonic(), None
+        try:
+            if self.kill:
+                self._tend_until(began + self.random.uniform(0.15, 0.7) * self.seconds, None)
+                self.memory.append(memory_kib(gateway.master))
+                kill_ns = gateway.kill()
+            else:
+                for part in (0.3, 0.9):
+                    self._tend_until(began + part * self.seconds, None)
+                    self.memory.append(memory_kib(gateway.master))
+            self._tend_until(began + self.seconds, kill_ns)
+            load.finish(lambda: gateway.tend(kill_ns))
+        finally:
+            load.ended = True
+            load.thread.join()
+        return self._verdict(load, kill_ns)
+
+    def _verdict(self, load, kill_ns):
+        time.sleep(0.3)  # the last lines of stdout
+        texts = []
+        for process in (self.gateway.master, self.gateway.backup):
+            with open(process.log_path, encoding="utf-8", errors="replace") as log:
+                texts.append(log.read())
+        faults = (check_chain(load.answers) + check_order(load.answers) +
+                  check_requests(load.answers, load.sent) + check_effects(texts))
+        figures = {"answers": len(load.answers), "memory_kib": self.memory}
+        if kill_ns is not None:
+            replayed = self.gateway.journals["backup"].find("replayed", kill_ns) or {}
+            live = self.gateway.journals["backup"].find("live", kill_ns) or {}
+            figures["events"] = replayed.get("events")
+            figures["takeover_ms"] = round((live["t_ns"] - kill_ns) / 1e6, 1) if live else None
+            after = sum(moment > kill_ns + 100_000_000 for _, moment, _ in load.answers)
+            if after == 0:
+                faults.append("no answer came after the kill")
+        return faults, figures

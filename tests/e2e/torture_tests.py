@@ -1,0 +1,37 @@
+"""Record == replay, from outside: torture.c's answers form one unbroken chain across kills."""
+
+import os
+import random
+import sys
+
+from demolib.processes import ProcessDied
+from demolib.refuse import Refusal
+from stage import Broken, expect
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torture"))
+from driver import FAULTS_SHOWN, Run  # noqa: E402
+
+KILLS = 5
+
+
+def torture(seed, **settings):
+    def test(stage):
+        stage.program("torture")
+        try:
+            faults, figures = Run(stage, seed, **settings).conduct()
+        except (Refusal, ProcessDied) as failure:
+            raise Broken(str(failure)) from None
+        expect(not faults, f"{len(faults)} faults: " + "; ".join(faults[:FAULTS_SHOWN]))
+        return ", ".join(f"{key} {value}" for key, value in figures.items())
+    return test
+
+
+def tests(seed):
+    moments = random.Random(seed)
+    seeds = [moments.randrange(1 << 31) for _ in range(KILLS)]
+    cases = [(f"torture-{number}-seed-{s}", torture(s)) for number, s in enumerate(seeds, 1)]
+    cases.append((f"torture-hog-seed-{seed}", torture(seed, hog=True)))
+    cases.append((f"torture-often-seed-{seed}", torture(seed, snapshot_ms=20)))
+    cases.append((f"torture-once-seed-{seed}", torture(seed, snapshot_ms=0)))
+    cases.append((f"torture-undisturbed-seed-{seed}", torture(seed, kill=False)))
+    return cases

@@ -1,0 +1,101 @@
+/*
+ * Replay's waiting: "every thread waits" must never be seen while one of them can go on. Threads
+ * hand a counter round; whoever watches must see quiescence at its end only.
+ */
+#include <criterion/criterion.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "io/io.h"
+
+/* POSIX allows a wait to end for no reason, and anybody to be late: let it happen all the time. */
+static void dawdle(void)
+{
+    static __thread uint32_t random = 1;
+    random = random * 1664525u + 1013904223u;
+    if (random >> 30 == 0)
+        usleep(random >> 24 & 63);
+    else
+        sched_yield();
+}
+
+static int wait_spuriously(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    (void)cond;
+    pthread_mutex_unlock(mutex);
+    dawdle();
+    return pthread_mutex_lock(mutex);
+}
+
+static int lock_late(pthread_mutex_t *mutex)
+{
+    dawdle();
+    return pthread_mutex_lock(mutex);
+}
+
+#define pthread_cond_wait wait_spuriously
+#define pthread_mutex_lock lock_late
+#include "replay/replay.c"
+#undef pthread_mutex_lock
+
+/* What replay.c needs of the runtime. */
+struct process process;
+__thread struct nf_thread *nf_self;
+
+#define PLAYERS 3u
+#define TURNS 4000u
+
+static _Atomic uint32_t turn, called_early;
+
+/* Replay calls it at the moment it finds that everybody waits. */
+void process_set_mode(enum mode mode)
+{
+    atomic_store(&process.mode, mode);
+}
+
+void io_wake(void)
+{
+    if (atomic_load(&turn) != TURNS)
+        atomic_store(&called_early, atomic_load(&turn) + 1);
+}
+
+void process_fail(enum status status, const char *format, ...)
+{
+    fprintf(stderr, "process_fail %d: %s\n", status, format);
+    abort();
+}
+
+static enum event my_turn(uint32_t player)
+{
+    uint32_t now = atomic_load(&turn);
+    if (now == TURNS)
+        return EVENT_END;
+    if (now % PLAYERS != player)
+        return EVENT_WAIT;
+    atomic_store(&turn, now + 1);
+    return EVENT_PASS;
+}
+
+static void *play(void *argument)
+{
+    struct nf_thread thread = {.core = {.index = (uint32_t)(uintptr_t)argument}};
+    while (REPLAYED(&thread, "turn", my_turn(thread.core.index)))
+        ;
+    return NULL;
+}
+
+Test(replay, quiescent_only_at_the_end, .timeout = 120)
+{
+    pthread_t players[PLAYERS];
+    replay_begin(PLAYERS);
+    for (uintptr_t i = 0; i < PLAYERS; i++)
+        cr_assert(pthread_create(&players[i], NULL, play, (void *)i) == 0);
+    while (atomic_load(&turn) != TURNS || !replay_quiescent())
+        sched_yield();
+    cr_expect(called_early == 0, "called quiescent at turn %u of %u", called_early - 1, TURNS);
+    replay_go_live();
+    for (uint32_t i = 0; i < PLAYERS; i++)
+        pthread_join(players[i], NULL);
+}
