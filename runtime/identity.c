@@ -86,9 +86,9 @@ static uint64_t object_hash(const struct dl_phdr_info *info)
             continue;
         const uint8_t *id = build_id_find((const uint8_t *)(info->dlpi_addr + header->p_vaddr),
                                           header->p_memsz, &id_bytes);
-        if (id && id_bytes >= sizeof(uint64_t)) { /* its beginning, as readelf -n prints it */
-            uint64_t beginning;
-            memcpy(&beginning, id, sizeof beginning);
+        if (id) { /* its beginning, as readelf -n prints it */
+            uint64_t beginning = 0;
+            memcpy(&beginning, id, id_bytes < sizeof beginning ? id_bytes : sizeof beginning);
             return __builtin_bswap64(beginning);
         }
     }

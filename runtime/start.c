@@ -106,7 +106,7 @@ static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, cha
                                .argv = copy_strings(argv, argc),
                                .envp = copy_strings(envp, variables)};
     IMAGE->environment = call->envp;
-    atomic_store(&process.mode, MODE_RECORD);
+    process_set_mode(MODE_RECORD);
     thread_main(call_main, call);
 }
 
@@ -164,7 +164,7 @@ HOOK int __palisade_start(int argc, char **argv, char **envp,
     }
     open_heap();
     io_connect(ROLE_MASTER, argv + 1);
-    io_reign(1);
+    io_reign(0); /* from the oldest it keeps; its answer says which that is */
     journal_event(io.journal, "ready", "{s:s,s:I}", "role", "master", "pid", (json_int_t)getpid());
     start_nf(argc, argv, envp, nf_main);
     io_run(IO_LIVE);

@@ -155,6 +155,17 @@ class Cold:
     def kill(self):
         return self.master.kill()
 
+    def freeze(self):
+        """The master stops answering, as when its host dies; its connections stay open."""
+        moment_ns = time.monotonic_ns()
+        os.kill(self.master.pid, signal.SIGSTOP)
+        return moment_ns
+
+    def thaw(self):
+        """The frozen master goes on, too late: (exit status, what it said)."""
+        os.kill(self.master.pid, signal.SIGCONT)
+        return self.master.ended(10), self.master.tail()
+
     def tend(self, kill_ns):
         for process in self.processes():
             if process is not self.master or kill_ns is None:

@@ -38,6 +38,7 @@ class Plan:
     settle_s: float = 2.0  # TCP alone, before the witness begins
     companions: tuple = ()  # (name, namespace, command): run beside the load
     kill: bool = True  # False: the same run undisturbed, the witness's own control
+    freeze: bool = False  # SIGSTOP instead of kill -9: a dead host's silence; SIGCONT at the end
     kill_earliest_s: float = 5.0
     kill_latest_s: float = 11.0
 
@@ -101,7 +102,10 @@ class Conductor:
         self._tick_until(plan.kill_s() - OBSERVED_S)
         self.gateway.observe()
         self._tick_until(plan.kill_s())
-        if plan.kill:
+        if plan.freeze:
+            self.kill_ns = self.gateway.freeze()
+            self.say(f"{self._now_s():5.1f} s  the NAT's host falls silent")
+        elif plan.kill:
             self.kill_ns = self.gateway.kill()
             self.say(f"{self._now_s():5.1f} s  kill -9 of the NAT")
         else:
@@ -115,8 +119,9 @@ class Conductor:
             self._tick_until(self._now_s() + TICK_S)
         for part in [d.process for d in self.downloads] + [self.upload.client]:
             part.stop()
+        fenced = self.gateway.thaw() if plan.freeze else None
         self.say(f"{self._now_s():5.1f} s  the load has ended; the witness waits for stragglers")
-        return self._result(self.witness.finish())
+        return {**self._result(self.witness.finish()), **({"fenced": fenced} if fenced else {})}
 
     def _wait_path(self):
         """The first packets through the NAT: neighbours get known on all sides."""

@@ -149,7 +149,7 @@ static void store(void *address, uint64_t value, uint32_t bytes)
 static inline bool load_unchanged(const void *address, uint64_t *value)
 {
     struct nf_thread *thread = nf_self;
-    if (__builtin_expect(process_mode() != MODE_RECORD || thread == NULL, 0))
+    if (__builtin_expect(!recording_plainly() || thread == NULL, 0))
         return false;
     const struct word_version *entry =
         &IMAGE->versions[hash_address((uint64_t)address) & (VERSIONS_MAX - 1)];

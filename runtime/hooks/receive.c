@@ -54,19 +54,18 @@ static void fill_address(void *out, socklen_t *length, uint16_t port, const uint
 static uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_t *bytes,
                              uint16_t length)
 {
-    uint32_t stored = 0;
-    for (size_t i = 0; i < message->msg_iovlen && stored < length; i++) {
-        size_t piece = message->msg_iov[i].iov_len;
-        if (__builtin_expect(piece > length - stored, 1))
-            piece = length - stored;
+    size_t stored = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        size_t piece = message->msg_iov[i].iov_len, left = length - stored;
+        piece = piece < left ? piece : left;
         memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
-        stored += (uint32_t)piece;
+        stored += piece;
     }
     if (message->msg_name)
         fill_address(message->msg_name, &message->msg_namelen, port, bytes, length);
     message->msg_controllen = 0;
     message->msg_flags = stored < length ? MSG_TRUNC : 0;
-    return stored;
+    return (uint32_t)stored;
 }
 
 /* ---- waiting ---- */

@@ -86,6 +86,8 @@ static int from_input_logger(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+    if (message->kind == MESSAGE_REIGN && io.next_input == 0)
+        io.next_input = message->reign.first;
     return 0;
 }
 
@@ -172,8 +174,10 @@ static void exit_round(void)
     struct message message = {.kind = MESSAGE_REFUSE,
                               .refuse = {.status = STATUS_OK, .text = "the program ended"}};
     io_send_ol(NULL, &message);
-    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) > 0; i++) {
+    lifeline_send(io.il_line, &message);
+    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) + lifeline_queued(io.il_line); i++) {
         lifeline_service(io.ol_line, now_ns(), from_output_logger, NULL);
+        lifeline_service(io.il_line, now_ns(), from_input_logger, NULL);
         usleep(1000);
     }
     journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));

@@ -55,10 +55,6 @@ uint32_t ship_logs(void);
 uint32_t ship_outputs(void);
 /* Moves what replaying threads send out of their rings, to be shipped after the go-live. */
 void ship_collect_replayed(void);
-/* Hands a thread's outputs to `take` and forgets them; returns how many (io=memory). */
-uint32_t ship_drain(uint32_t thread,
-                    void (*take)(void *context, uint32_t thread, const struct output *entry),
-                    void *context);
 /* Acknowledged log frames are stable (R18). */
 void ship_update_stable(void);
 /* Is there anything a thread has left to ship? */

@@ -102,7 +102,7 @@ void snapshot_begin(int64_t now)
     ASSERT(snapshot.state == SNAPSHOT_IDLE);
     snapshot.raised_ns = now;
     snapshot.state = SNAPSHOT_BARRIER;
-    atomic_store(&process.barrier, 1); /* seq_cst: see safe_enter */
+    process_set_barrier(true);
 }
 
 static bool all_safe(void)
@@ -204,8 +204,7 @@ bool snapshot_try_copy(packet_id next_input)
                region.end - region.start);
         bytes += region.end - region.start;
     }
-    atomic_store(&process.barrier, 0);
-    futex_wake(&process.barrier, INT32_MAX);
+    process_set_barrier(false);
     int64_t now = now_ns();
     snapshot.figures = (struct snapshot_figures){.number = snapshot.mark.number,
                                                  .pause_ns = now - snapshot.raised_ns,

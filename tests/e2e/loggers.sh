@@ -184,15 +184,23 @@ check "epoch on disk" $((more + 2)) "$epoch"
 check "both loggers agree" "$epoch" "$(cut -d' ' -f3 "$state/palisade-input-logger.epoch")"
 
 # Nobody to take over: the daemon says so and ends if it was told to.
+alone() { # NAME COMMITTED: a master lost alone, after or before its first commit
+    rm -f "$scratch/ol.journal"
+    start_logger ol --exit-without-backup
+    start_nf 0 master; master=$nf_pid
+    if [ "$2" = yes ]; then
+        wait_for "$scratch/ol.journal" image_committed
+    else
+        wait_for "$scratch/ol.journal" welcome
+        kill -STOP "$master" # before its snapshot, if it is quick; a commit in between is no harm
+    fi
+    kill -9 "$master"; wait "$master" 2>/dev/null
+    wait $ol_pid; check "$1: exit status" 75 $?
+    check "$1: one sentence" 1 "$(grep -cE 'no backup is attached|nothing can be recovered' "$scratch/ol.err")"
+}
 start_logger il
-start_logger ol --exit-without-backup
-start_nf 0 master; master=$nf_pid
-wait_for "$scratch/nf0.err" ready
-wait_for "$scratch/ol.journal" image_committed
-sleep 0.3
-kill -9 "$master"; wait "$master" 2>/dev/null
-wait $ol_pid; check "no backup: exit status" 75 $?
-check "no backup: one sentence" 1 "$(grep -c 'no backup is attached' "$scratch/ol.err")"
+alone "no backup" yes
+alone "no backup and no image" no
 
 [ $failed = 0 ] && echo "loggers.sh: all passed"
 exit $failed
