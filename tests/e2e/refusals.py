@@ -255,7 +255,7 @@ def memory_logger(stage):
         # The input logger's copies need it from the start, the output logger's logs as they come.
         expect_refusal(protected.logger("input", ("prlimit", "--as=1000000000"), memory="1000"),
                        MEMORY, "--memory")
-        expect_refusal(protected.logger("output", ("prlimit", "--as=40000000")), MEMORY, "memory")
+        expect_refusal(protected.logger("output", ("prlimit", "--as=20000000")), MEMORY, "memory")
 
 
 def build_id(path):
