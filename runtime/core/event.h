@@ -95,12 +95,13 @@ void ev_load_record(struct thread_state *thread, struct log *log, uint64_t addre
 static inline bool ev_load_predicted(struct thread_state *thread, struct log *log, uint64_t address,
                                      uint64_t value, struct version version);
 /*
- * The same without looking at the word: when `stamp`, which the caller changes with every store to
- * the word, is the one of this thread's last load, the load is predicted and *value is the cached
- * one. False: nothing happened, take the long way.
+ * The same without looking at the version: when `stamp`, which the caller changes with every store
+ * to the word, is the one of this thread's last load, and the value is the same too, the load is
+ * predicted. The value must be looked at: a store that no hook sees (a signal handler, a unit that
+ * holds a lock: R10) leaves the stamp alone. False: nothing happened, take the long way.
  */
 static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
-                                   uint64_t stamp, uint64_t *value);
+                                   uint64_t stamp, uint64_t value);
 /* After ev_load_record: the word had this (value, version) under `stamp`, which is not 0. */
 void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp);
 /* Store or RMW under its assigned lock (R6): new value; returns the version to install. */

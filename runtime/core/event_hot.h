@@ -78,12 +78,11 @@ static inline bool ev_load_predicted(struct thread_state *thread, struct log *lo
 }
 
 static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
-                                   uint64_t stamp, uint64_t *value)
+                                   uint64_t stamp, uint64_t value)
 {
     const struct word_cache_entry *cached = word_cache(thread, address);
-    if (cached->stamp != stamp || cached->address != address)
+    if (cached->stamp != stamp || cached->value != value || cached->address != address)
         return false;
-    *value = cached->value;
     log_publish(log, ++thread->position);
     return true;
 }

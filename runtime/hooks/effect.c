@@ -2,6 +2,7 @@
 #include "hooks/effect.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +57,9 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
     int64_t value;
     if (length == 0)
         return;
-    while (process_mode() == MODE_RECORD && atomic_load(&queued) >= EFFECTS_MAX)
-        futex_wait(&queued, EFFECTS_MAX, 1000000);
+    for (uint32_t waiting; process_mode() == MODE_RECORD &&
+                           (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
+        futex_wait(&queued, waiting, 1000000);
     bool replayed = REPLAYED(thread, "output",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)
@@ -65,6 +67,16 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
     thread->core.effects++;
     if (!replayed || thread->core.effects > process.effects_done[thread->core.index])
         enqueue(thread, fd, bytes, (uint32_t)length, replayed);
+}
+
+/*
+ * Would a write of an effect return at once? A pipe says yes when it has room for EFFECT_MAX_BYTES.
+ * The I/O thread must not wait for who reads stdout: its silence would look like our death.
+ */
+static bool writable(int fd)
+{
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
+    return poll(&out, 1, 0) != 0; /* an error, too, is told by write */
 }
 
 uint32_t effects_perform(const struct positions *stable, uint32_t limit,
@@ -75,7 +87,7 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
     while (performed < limit && atomic_load(&queued) > 0) {
         pthread_mutex_lock(&mutex);
         struct effect *head = first;
-        if (head && positions_cover(stable, &head->vor)) {
+        if (head && positions_cover(stable, &head->vor) && writable(head->fd)) {
             first = head->next;
             if (first == NULL)
                 last = &first;
@@ -88,7 +100,7 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
             break;
         for (uint32_t written = 0; written < head->length;) {
             ssize_t n = write(head->fd, head->bytes + written, head->length - written);
-            if (n <= 0 && errno != EINTR)
+            if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
                 break; /* a closed stdout is the NF's user's wish */
             written += n > 0 ? (uint32_t)n : 0;
         }

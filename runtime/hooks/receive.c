@@ -129,8 +129,10 @@ static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t 
     return taken;
 }
 
-/* Takes up to `limit` packets from the queue into `messages`. Finding none is an event only for who
- * does not wait. Live; NF thread. */
+/*
+ * Takes up to `limit` packets from the queue into `messages`. Live; NF thread. That there are none is
+ * an event unless the caller will `wait` for some.
+ */
 static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
                      struct mmsghdr *messages, uint32_t limit, bool wait)
 {
@@ -199,12 +201,16 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
     }
     struct log *log = log_ready(thread);
     struct queue *queue = process.queues[index];
-    do { /* another reader of the socket may be faster than one who waits */
-        if (process.memory_io == NULL && !queue_ready(queue))
-            wait_queues(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS);
-        received = process.memory_io ? take_memory(thread, log, index, messages, limit)
-                                     : take(thread, log, index, messages, limit, wait);
-    } while (received == 0 && wait && process.memory_io == NULL);
+    if (process.memory_io) {
+        received = take_memory(thread, log, index, messages, limit);
+    } else {
+        wait = wait && limit > 0;
+        do {
+            if (!queue_ready(queue))
+                wait_queues(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS);
+            received = take(thread, log, index, messages, limit, wait);
+        } while (received == 0 && wait); /* another reader of the socket was faster */
+    }
     if (received == 0)
         errno = EAGAIN;
     return received ? (int)received : -1;

@@ -7,6 +7,7 @@
  * output logger. In replay a packet is kept only if the output logger does not have it yet (R14).
  */
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -66,9 +67,10 @@ static inline bool check(const struct msghdr *message, uint32_t bound, struct ch
         errno = ENXIO;
         return false;
     }
-    if (__builtin_expect(length > process.ports[port - 1].mtu + 18u || length > PACKET_MAX_BYTES,
+    if (__builtin_expect(length > process.ports[port - 1].mtu + 18u ||
+                             length > PACKET_MAX_BYTES || length < sizeof(struct ethhdr),
                          0)) {
-        errno = EMSGSIZE;
+        errno = length < sizeof(struct ethhdr) ? EINVAL : EMSGSIZE; /* as the kernel says */
         return false;
     }
     *out = (struct checked){.port = (uint16_t)(port - 1), .length = (uint16_t)length};

@@ -23,8 +23,13 @@
 
 void socket_queue_open(uint32_t index)
 {
-    if (process.queues[index])
+    if (process.queues[index]) { /* of a socket closed before: what it left is nobody's */
+        struct queue *old = process.queues[index];
+        pthread_mutex_lock(&old->reading);
+        atomic_store(&old->tail, atomic_load(&old->head));
+        pthread_mutex_unlock(&old->reading);
         return;
+    }
     struct queue *queue = aligned_alloc(64, sizeof *queue);
     struct slot *slots = malloc(sizeof *slots * process.options.queue_packets);
     if (queue == NULL || slots == NULL)

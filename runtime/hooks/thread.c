@@ -123,14 +123,26 @@ static void *native_start(void *argument)
     return NULL;
 }
 
+/*
+ * Signals go to the I/O thread: a handler that interrupts a hook would make events in the middle of
+ * one. What a thread does to itself stays with it.
+ */
+static void block_signals(sigset_t *before)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t all;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
+    pthread_sigmask(SIG_BLOCK, &all, before);
+}
+
 void thread_spawn(uint32_t index)
 {
     pthread_attr_t attributes;
     pthread_t handle;
-    sigset_t ours, before;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGUSR1); /* the I/O thread's: see io/counters.h */
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    sigset_t before;
+    block_signals(&before);
     atomic_store(&process.runs[index].safe, 1); /* until it runs the NF's code */
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);

@@ -247,11 +247,13 @@ unsigned int palisade_sleep_restartable(unsigned int seconds)
     return 0;
 }
 
+/* Restartable: who spins until another thread does something must not keep a barrier up. */
 int palisade_sched_yield_restartable(void)
 {
+    if (nf_self)
+        safe_point(nf_self);
     sched_yield();
     if (nf_self) {
-        safe_point(nf_self);
         number(nf_self, "sched_yield", NULL, 0);
     }
     return 0;

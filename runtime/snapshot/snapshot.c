@@ -20,6 +20,7 @@
 #include "snapshot/regions.h"
 
 #define REGIONS_MAX (THREADS_MAX + 16u)
+#define BARRIER_PATIENCE_NS 100000000 /* a thread may compute that long while others wait */
 
 static struct {
     enum snapshot_state state;
@@ -183,6 +184,15 @@ static void mark_threads(void)
         if (thread->lifecycle == THREAD_RUNNING)
             regions_tls_gather(t, process.runs[t].tcb);
     }
+}
+
+bool snapshot_give_up(int64_t now)
+{
+    if (snapshot.state != SNAPSHOT_BARRIER || now - snapshot.raised_ns < BARRIER_PATIENCE_NS)
+        return false;
+    snapshot.state = SNAPSHOT_IDLE;
+    process_set_barrier(false);
+    return true;
 }
 
 bool snapshot_try_copy(packet_id next_input)

@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tor
 from driver import FAULTS_SHOWN, Run  # noqa: E402
 
 KILLS = 5
+SNAPSHOT_MS = (200, 1000, 3000, 200, 50)  # short replays and long ones
 
 
 def torture(seed, **settings):
@@ -29,7 +30,8 @@ def torture(seed, **settings):
 def tests(seed):
     moments = random.Random(seed)
     seeds = [moments.randrange(1 << 31) for _ in range(KILLS)]
-    cases = [(f"torture-{number}-seed-{s}", torture(s)) for number, s in enumerate(seeds, 1)]
+    cases = [(f"torture-{number}-seed-{s}", torture(s, snapshot_ms=SNAPSHOT_MS[number - 1]))
+             for number, s in enumerate(seeds, 1)]
     cases.append((f"torture-hog-seed-{seed}", torture(seed, hog=True)))
     cases.append((f"torture-often-seed-{seed}", torture(seed, snapshot_ms=20)))
     cases.append((f"torture-once-seed-{seed}", torture(seed, snapshot_ms=0)))

@@ -224,6 +224,23 @@ Test(lifeline, the_handlers_no_is_handed_back)
     cr_assert_eq(seen.count, 1);
 }
 
+Test(lifeline, what_a_handler_refused_comes_again)
+{
+    struct seen seen = {.answer = -EAGAIN};
+    for (uint64_t n = 1; n <= 3; n++)
+        cr_assert_eq(send_number(near, n), 0);
+    int result = 0;
+    for (int try = 0; try < 1000 && result == 0; try++, usleep(1000))
+        result = lifeline_service(far, now, see, &seen);
+    cr_assert_eq(result, -EAGAIN);
+    cr_assert_eq(seen.number, 1);
+    seen = (struct seen){0};
+    cr_assert_eq(lifeline_service(far, now, see, &seen), 0, "nothing new has to arrive for it");
+    cr_assert_eq(seen.count, 3);
+    cr_assert_eq(seen.number, 3);
+    cr_assert(seen.in_order);
+}
+
 Test(lifeline, the_queue_is_bounded)
 {
     uint8_t *bytes = calloc(IMAGE_PAGES_MAX, IMAGE_PAGE_BYTES);

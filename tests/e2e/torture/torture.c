@@ -538,16 +538,18 @@ struct spinner {
     uint32_t side;
 };
 
-/* Two threads that pass a word to and fro without any lock. */
+/* Two threads that pass a word to and fro without any lock, now and then without patience. */
 static void *spinner_run(void *argument)
 {
     const struct spinner *spinner = argument;
-    for (;;) {
+    for (unsigned turn = 0;; turn++) {
         while ((baton & 1) != spinner->side)
-            if (spinner->side)
+            if (turn % 16 >= 12)
                 sched_yield();
+            else if (turn % 16 != 0)
+                usleep(30);
         baton++;
-        usleep(1900 + 100 * spinner->side); /* so that one of them waits, but not for long */
+        usleep(1900 + 100 * spinner->side);
     }
     return NULL;
 }
