@@ -331,6 +331,9 @@ static int messages_handle(struct lifeline *line,
 static int line_read(struct lifeline *line, int64_t now_ns,
                      int (*handler)(void *context, const struct message *message), void *context)
 {
+    int left = messages_handle(line, handler, context); /* behind one that a handler stopped at */
+    if (left)
+        return left;
     for (size_t total = 0; total < READ_MAX_BYTES;) {
         if (buffer_reserve(&line->in, READ_BYTES))
             return -ENOMEM;

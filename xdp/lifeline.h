@@ -30,7 +30,8 @@ int lifeline_local_address(const struct lifeline *line, char *text, size_t room)
 int lifeline_send(struct lifeline *line, const struct message *message);
 /*
  * Reads, writes and handles messages; sends heartbeats. 0, or: -EPIPE the peer closed or died,
- * -ETIMEDOUT it is silent, -EBADMSG / -EPROTO it speaks nonsense. The handler returns 0 to go on.
+ * -ETIMEDOUT it is silent, -EBADMSG / -EPROTO it speaks nonsense. The handler returns 0 to go on;
+ * else that is the result, and its message stays: the next service hands it out again.
  */
 int lifeline_service(struct lifeline *line, int64_t now_ns,
                      int (*handler)(void *context, const struct message *message), void *context);

@@ -18,6 +18,8 @@ struct answer {
 static int take_answer(void *context, const struct message *message)
 {
     struct answer *answer = context;
+    if (answer->there)
+        return 1; /* an image may follow right behind: it is for the loop */
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (message->kind == MESSAGE_WELCOME) {
@@ -39,9 +41,10 @@ static struct message_welcome hello(struct lifeline *line, const struct message 
         error = lifeline_service(line, now_ns(), take_answer, &answer);
     }
     if (!answer.there)
-        process_fail(STATUS_UNREACHABLE, "the %s logger accepted the connection but did not answer "
-                                         "(%s); look at its messages", logger,
-                     error ? strerror(-error) : "time-out");
+        process_fail(STATUS_UNREACHABLE,
+                     "the %s logger accepted the connection but did not answer "
+                     "(%s); look at its messages",
+                     logger, error ? strerror(-error) : "time-out");
     return answer.welcome;
 }
 
@@ -50,8 +53,10 @@ static void open_logger(const struct option_link *link, const char *key, uint16_
 {
     char why[256];
     if (link->device[0] == '\0')
-        process_fail(STATUS_USAGE, "PALISADE_OPTIONS lacks %s=DEVICE@ADDRESS, the link to the %s "
-                                   "logger", key, key[0] == 'i' ? "input" : "output");
+        process_fail(STATUS_USAGE,
+                     "PALISADE_OPTIONS lacks %s=DEVICE@ADDRESS, the link to the %s "
+                     "logger",
+                     key, key[0] == 'i' ? "input" : "output");
     enum status status = wire_open(wire, link->device, 0, why);
     if (status == STATUS_OK)
         status = lifeline_connect(line, link->address, control_port,
@@ -95,8 +100,10 @@ void io_connect(enum role role)
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
     struct message_welcome il = join(io.il_line, io.il_wire, role, "input");
     if (il.port_count == 0 || il.port_count != ol.port_count)
-        process_fail(STATUS_PROTOCOL, "the loggers disagree about the ports (%u and %u); start both "
-                                      "with the same --port list", il.port_count, ol.port_count);
+        process_fail(STATUS_PROTOCOL,
+                     "the loggers disagree about the ports (%u and %u); start both "
+                     "with the same --port list",
+                     il.port_count, ol.port_count);
     process.port_count = il.port_count;
     process.ports = malloc(sizeof il.ports);
     if (process.ports == NULL)
@@ -104,9 +111,10 @@ void io_connect(enum role role)
     memcpy(process.ports, il.ports, sizeof il.ports);
     for (uint16_t i = 0; i < il.port_count; i++)
         if (strncmp(il.ports[i].name, ol.ports[i].name, PORT_NAME_BYTES) != 0)
-            process_fail(STATUS_PROTOCOL, "port %u is %s at the input logger and %s at the output "
-                                          "logger; start both with the same --port list", i,
-                         il.ports[i].name, ol.ports[i].name);
+            process_fail(STATUS_PROTOCOL,
+                         "port %u is %s at the input logger and %s at the output "
+                         "logger; start both with the same --port list",
+                         i, il.ports[i].name, ol.ports[i].name);
 }
 
 void io_reign(packet_id first)
