@@ -115,7 +115,7 @@ class Cold:
 
     def _logger(self, name, link, second_link, *options):
         state = self._path(f"{name}.state")
-        os.mkdir(state)
+        os.makedirs(state, exist_ok=True)
         command = [os.path.join(self.programs, f"palisade-{name}"),
                    "--port", "lan=lan", "--port", "wan=wan",
                    "--link", link, "--link", second_link,

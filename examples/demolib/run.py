@@ -36,7 +36,7 @@ class Plan:
     new_flows: int = 4  # opened after the kill
     packets_per_s: int = 200  # each flow, each direction
     settle_s: float = 2.0  # TCP alone, before the witness begins
-    companion: tuple = ()  # a further command, run in the client's namespace during the load
+    companions: tuple = ()  # (name, namespace, command): run beside the load
     kill: bool = True  # False: the same run undisturbed, the witness's own control
     freeze: bool = False  # SIGSTOP instead of kill -9: a dead host's silence; SIGCONT at the end
     kill_earliest_s: float = 5.0
@@ -90,9 +90,8 @@ class Conductor:
         self.start_ns = time.monotonic_ns()
         self.downloads = [load.Download(self.topology, n) for n in range(plan.downloads)]
         self.upload.start()
-        if plan.companion:
-            Process("companion", plan.companion, self.topology.name("client"),
-                    self.topology.directory)
+        for name, namespace, command in plan.companions:
+            Process(name, command, self.topology.name(namespace), self.topology.directory)
         self.retransmissions.pids.append(self.downloads[0].process.pid)
         self._tick_until(plan.settle_s)
         self.witness = Witness(self.witness_program, self.topology, plan.flows,
