@@ -64,8 +64,6 @@ static int image_begin(const struct message_image_begin *begin)
                                       "whole snapshot before",
                      (unsigned long long)begin->mark.number);
     drop_staged();
-    if (!begin->whole && backup.base == 0)
-        return -EBADMSG; /* changes to an image that we do not have */
     backup.mark = begin->mark;
     free(backup.inputs.pending);
     return snapshot_inputs_read(begin->description, begin->description_bytes, &backup.inputs);
