@@ -161,6 +161,7 @@ void thread_spawn(uint32_t index)
 static void finish(struct nf_thread *thread, void *result)
 {
     int64_t value;
+    memory_thread_exit(thread);
     thread->result = result;
     bool replayed = REPLAYED(thread, "thread exit",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
