@@ -203,6 +203,7 @@ def check_effects(texts):
 
 
 def memory_kib(process):
+    process.require()
     with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
         return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
 
