@@ -60,7 +60,7 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
     for (uint32_t waiting; process_mode() == MODE_RECORD &&
                            (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
         futex_wait(&queued, waiting, 1000000);
-    bool replayed = REPLAYED(thread, "output",
+    bool replayed = REPLAYED_ALONE(thread, "output",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)
         ev_number_record(&thread->core, log_ready(thread), 0, 0);
@@ -124,7 +124,7 @@ uint32_t effects_exit_status(void)
 void effects_exit(struct nf_thread *thread, int status)
 {
     int64_t value;
-    if (!REPLAYED(thread, "exit",
+    if (!REPLAYED_ALONE(thread, "exit",
                   ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
         ev_number_record(&thread->core, log_ready(thread), 0, 0);
     else

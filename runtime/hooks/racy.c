@@ -77,7 +77,7 @@ static uint64_t load(const void *address, uint32_t bytes)
     uint64_t value, key = (uint64_t)address;
     if (thread == NULL)
         return read_word(address, bytes);
-    if (REPLAYED(thread, "racy load", load_replay(thread, key, &value)))
+    if (REPLAYED_ALONE(thread, "racy load", load_replay(thread, key, &value)))
         return value;
     struct log *log = log_ready(thread);
     struct word_version *entry = version_of(key);

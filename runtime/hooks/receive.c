@@ -194,7 +194,7 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
         limit = RECEIVE_BATCH_MAX;
     safe_point(thread);
     socket_reads(index);
-    if (REPLAYED(thread, "receive", receive_replay(thread, index, messages, limit, &received))) {
+    if (REPLAYED_ALONE(thread, "receive", receive_replay(thread, index, messages, limit, &received))) {
         if (received == 0)
             errno = EAGAIN;
         return received ? (int)received : -1;
@@ -318,7 +318,7 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
             queues[readable++] = socket_index(fds[i].fd);
         }
     }
-    if (REPLAYED(thread, "poll",
+    if (REPLAYED_ALONE(thread, "poll",
                  ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
         return poll_result(fds, (uint32_t)count, ready);
     struct log *log = log_ready(thread);

@@ -130,7 +130,7 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
             safe_wait(thread, &run->wake, seen, 1000000);
     }
     uint64_t first, skip = 0;
-    if (REPLAYED(thread, "send",
+    if (REPLAYED_ALONE(thread, "send",
                  ev_out_replay(&thread->core, &run->reader, accepted, &first))) {
         uint64_t held = process.held[thread->core.index];
         skip = held >= first ? held - first + 1 : 0;

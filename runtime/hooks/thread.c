@@ -163,7 +163,7 @@ static void finish(struct nf_thread *thread, void *result)
     int64_t value;
     memory_thread_exit(thread);
     thread->result = result;
-    bool replayed = REPLAYED(thread, "thread exit",
+    bool replayed = REPLAYED_ALONE(thread, "thread exit",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)
         ev_number_record(&thread->core, log_ready(thread), 0, 0);

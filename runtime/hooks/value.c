@@ -32,7 +32,7 @@ static int64_t read_clock(struct nf_thread *thread, clockid_t clock, uint32_t sl
                           int64_t grain_ns)
 {
     int64_t ns;
-    if (REPLAYED(thread, "clock",
+    if (REPLAYED_ALONE(thread, "clock",
                  ev_clock_replay(&thread->core, &run_of(thread)->reader, slot, &ns))) {
         value_clock_seen(slot, ns);
         return ns;
@@ -127,7 +127,7 @@ static int64_t number(struct nf_thread *thread, const char *what, int64_t (*draw
                       int64_t expected)
 {
     int64_t value;
-    if (REPLAYED(thread, what,
+    if (REPLAYED_ALONE(thread, what,
                  ev_number_replay(&thread->core, &run_of(thread)->reader, expected, &value)))
         return value;
     value = draw ? draw() : expected;
@@ -193,7 +193,7 @@ HOOK ssize_t __palisade_getrandom(void *buffer, size_t length, unsigned int flag
     if (thread == NULL)
         return getrandom(buffer, length, flags);
     uint32_t piece = length > 256 ? 256 : (uint32_t)length;
-    if (REPLAYED(thread, "getrandom",
+    if (REPLAYED_ALONE(thread, "getrandom",
                  ev_bytes_replay(&thread->core, &run_of(thread)->reader, buffer, piece)))
         return piece;
     for (uint32_t got = 0; got < piece;) {
@@ -211,7 +211,7 @@ static void sleep_event(struct nf_thread *thread, int64_t ns)
 {
     int64_t value;
     safe_point(thread);
-    if (REPLAYED(thread, "sleep",
+    if (REPLAYED_ALONE(thread, "sleep",
                  ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
         return;
     int64_t until = now_ns() + ns;

@@ -42,8 +42,14 @@ uint64_t replay_events(void); /* events passed, for the journal */
 /*
  * Runs `attempt` (an expression of type enum event) until it passes or the process goes live;
  * true when it passed in replay, false when the caller must perform the event live.
+ *
+ * What waits in replay waits for acquisitions and stores (their order), releases, and exits. Those
+ * events use REPLAYED, which makes everybody ask again; REPLAYED_ALONE is for the others, the great
+ * majority, that nobody can be waiting for.
  */
-#define REPLAYED(thread, what, attempt)                                                            \
+#define REPLAYED(thread, what, attempt) REPLAYED_AND(thread, what, attempt, replay_passed())
+#define REPLAYED_ALONE(thread, what, attempt) REPLAYED_AND(thread, what, attempt, (void)0)
+#define REPLAYED_AND(thread, what, attempt, tell)                                                  \
     ({                                                                                             \
         bool passed_ = false;                                                                      \
         while (__builtin_expect(process_mode() == MODE_REPLAY, 0)) {                               \
@@ -51,7 +57,7 @@ uint64_t replay_events(void); /* events passed, for the journal */
             enum event event_ = (attempt);                                                         \
             if (event_ == EVENT_PASS) {                                                            \
                 passed_ = true;                                                                    \
-                replay_passed();                                                                   \
+                tell;                                                                              \
                 break;                                                                             \
             }                                                                                      \
             replay_wait(thread, look_, event_, what);                                              \

@@ -35,5 +35,6 @@ def tests(seed):
     cases.append((f"torture-hog-seed-{seed}", torture(seed, hog=True)))
     cases.append((f"torture-often-seed-{seed}", torture(seed, snapshot_ms=20)))
     cases.append((f"torture-once-seed-{seed}", torture(seed, snapshot_ms=0)))
+    cases.append((f"torture-twice-seed-{seed}", torture(seed, twice=True)))
     cases.append((f"torture-undisturbed-seed-{seed}", torture(seed, kill=False)))
     return cases

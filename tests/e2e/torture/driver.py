@@ -19,7 +19,8 @@ import sys
 import threading
 import time
 
-from demolib.gateway import Cold
+from demolib.gateway import Cold, Journal, wait_until
+from demolib.processes import Process
 from demolib.topology import Topology
 
 REQUEST = struct.Struct("<QQQ")
@@ -79,6 +80,25 @@ class Tortured(Cold):
         settings.update(self.settings)
         return ([os.path.join(self.programs, "torture"), "lan", "wan"],
                 {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
+
+
+    def relieve(self):
+        """The backup reigns: it is the master now, and a new backup starts where that was."""
+        wait_until("the backup is live", lambda: self.journals["backup"].find("live"),
+                   [self.backup])
+        self.master.stop()
+        self.master, self.announced = self.backup, set()
+        self.link = {"backup": self.link["master"]}
+        self.journals["backup"] = Journal(self._path("relief.jsonl"))
+        command, environment = self.nat_command("backup")
+        self.backup = Process("relief", command, self.topology.name("master"),
+                              self.topology.directory, environment)
+        since_ns = time.monotonic_ns()
+        wait_until("the relief is ready", lambda: self.journals["backup"].find("ready"),
+                   self.processes())
+        wait_until("a snapshot is committed after it came",
+                   lambda: self.journals["output-logger"].find("image_committed", since_ns),
+                   self.processes())
 
 
 class Load:
@@ -203,6 +223,7 @@ def check_effects(texts):
 
 
 def memory_kib(process):
+    process.require()
     with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
         return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
 
@@ -210,8 +231,9 @@ def memory_kib(process):
 class Run:
     """One run of the torture: `kill` at a random moment, or not at all."""
 
-    def __init__(self, stage, seed, kill=True, seconds=4.0, rate=400, hog=False, **settings):
-        self.stage, self.seed, self.kill = stage, seed, kill
+    def __init__(self, stage, seed, kill=True, twice=False, seconds=4.0, rate=400, hog=False,
+                 **settings):
+        self.stage, self.seed, self.kill, self.twice = stage, seed, kill, twice
         self.seconds, self.rate, self.hog, self.settings = seconds, rate, hog, settings
         self.random = random.Random(seed)
         self.memory = []
@@ -248,7 +270,15 @@ class Run:
                 self._tend_until(began + self.random.uniform(0.15, 0.7) * self.seconds, None)
                 self.memory.append(memory_kib(gateway.master))
                 kill_ns = gateway.kill()
+                incarnations = [gateway.master, gateway.backup]
+                if self.twice:
+                    gateway.relieve()
+                    self._tend_until(time.monotonic() + self.random.uniform(0.05, 1.5), None)
+                    kill_ns = gateway.kill()
+                    incarnations.append(gateway.backup)
+                    began = time.monotonic() - self.seconds + 1
             else:
+                incarnations = [gateway.master]
                 for part in (0.3, 0.9):
                     self._tend_until(began + part * self.seconds, None)
                     self.memory.append(memory_kib(gateway.master))
@@ -257,12 +287,12 @@ class Run:
         finally:
             load.ended = True
             load.thread.join()
-        return self._verdict(load, kill_ns)
+        return self._verdict(load, kill_ns, incarnations)
 
-    def _verdict(self, load, kill_ns):
+    def _verdict(self, load, kill_ns, incarnations):
         time.sleep(0.3)  # the last lines of stdout
         texts = []
-        for process in (self.gateway.master, self.gateway.backup):
+        for process in incarnations:
             with open(process.log_path, encoding="utf-8", errors="replace") as log:
                 texts.append(log.read())
         faults = (check_chain(load.answers) + check_order(load.answers) +
