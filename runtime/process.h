@@ -68,7 +68,6 @@ struct thread_run {
     struct log_reader reader;
     _Alignas(64) _Atomic uint32_t safe; /* see top */
     _Atomic uint32_t wake;              /* futex: inputs, log or output room */
-    _Atomic uint32_t parked;            /* futex: 1 while held at a barrier */
     uint8_t *tcb; /* thread pointer: the program's TLS ends here */
 };
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -49,8 +50,11 @@ static void fix_layout(char **argv)
 {
     int persona = personality(0xffffffff);
     bool changed = stack_limit_changed();
-    if (persona >= 0 && (persona & ADDR_NO_RANDOMIZE) && (!changed || getenv(RESTARTED)))
+    if (persona >= 0 && (persona & ADDR_NO_RANDOMIZE) && (!changed || getenv(RESTARTED))) {
+        if (getenv(RESTARTED)) /* else it would be called after /proc/self/exe */
+            prctl(PR_SET_NAME, program_invocation_short_name);
         return;
+    }
     if (getenv(RESTARTED) == NULL && persona >= 0 &&
         personality((unsigned long)persona | ADDR_NO_RANDOMIZE) >= 0) {
         setenv(RESTARTED, "1", 1);

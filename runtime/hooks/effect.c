@@ -146,15 +146,34 @@ static int stream_fd(FILE *stream)
     return fd;
 }
 
+/* Long texts are several effects. */
+static void effects(struct nf_thread *thread, int fd, const char *bytes, size_t length)
+{
+    for (size_t done = 0; done < length;) {
+        size_t piece = length - done > EFFECT_MAX_BYTES ? EFFECT_MAX_BYTES : length - done;
+        effect(thread, fd, bytes + done, piece);
+        done += piece;
+    }
+}
+
 static int print(FILE *stream, const char *format, va_list arguments)
 {
     if (nf_self == NULL)
         return vfprintf(stream, format, arguments);
-    char text[EFFECT_MAX_BYTES];
+    char text[EFFECT_MAX_BYTES], *longer = NULL;
+    va_list again;
+    va_copy(again, arguments);
     int length = vsnprintf(text, sizeof text, format, arguments);
+    if (length >= (int)sizeof text) {
+        longer = malloc((size_t)length + 1);
+        if (longer == NULL)
+            process_fail(STATUS_MEMORY, "no memory to print %d bytes", length);
+        vsnprintf(longer, (size_t)length + 1, format, again);
+    }
+    va_end(again);
     if (length > 0)
-        effect(nf_self, stream_fd(stream), text,
-               length < EFFECT_MAX_BYTES ? (size_t)length : EFFECT_MAX_BYTES - 1);
+        effects(nf_self, stream_fd(stream), longer ? longer : text, (size_t)length);
+    free(longer);
     return length;
 }
 
@@ -213,14 +232,7 @@ HOOK size_t __palisade_fwrite(const void *bytes, size_t size, size_t count, FILE
 {
     if (nf_self == NULL)
         return fwrite(bytes, size, count, stream);
-    const char *from = bytes;
-    int fd = stream_fd(stream);
-    for (size_t left = size * count; left > 0;) {
-        size_t piece = left > EFFECT_MAX_BYTES ? EFFECT_MAX_BYTES : left;
-        effect(nf_self, fd, from, piece);
-        from += piece;
-        left -= piece;
-    }
+    effects(nf_self, stream_fd(stream), bytes, size * count);
     return count;
 }
 

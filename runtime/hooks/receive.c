@@ -218,6 +218,10 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
 
 static bool waits(int fd, int flags)
 {
+    if (flags & (MSG_PEEK | MSG_ERRQUEUE))
+        process_fail(STATUS_UNMODELLED, "recv: MSG_PEEK and MSG_ERRQUEUE are not supported (G8)");
+    if (IMAGE->sockets[socket_index(fd)].asks_only)
+        process_fail(STATUS_UNMODELLED, "recv: UDP sockets cannot be replayed yet (G8)");
     return !(flags & MSG_DONTWAIT) && !IMAGE->sockets[socket_index(fd)].nonblock;
 }
 

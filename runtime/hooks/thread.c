@@ -103,6 +103,7 @@ __attribute__((no_stack_protector)) static void resume(struct nf_thread *thread)
 {
     regions_tls_restore(thread->core.index, run_of(thread)->tcb);
     __asm__ volatile("movq %0, %%fs:0x28" : : "r"(thread->canary));
+    __asm__ volatile("movq %0, %%fs:0x30" : : "r"(thread->pointer_guard));
     errno = thread->saved_errno;
     context_resume(&thread->context);
 }
@@ -118,6 +119,7 @@ static void *native_start(void *argument)
         resume(thread);
     } else {
         __asm__("movq %%fs:0x28, %0" : "=r"(thread->canary));
+        __asm__("movq %%fs:0x30, %0" : "=r"(thread->pointer_guard));
         stack_enter(thread_stack_top(thread->core.index), begin, thread);
     }
     return NULL;
@@ -159,6 +161,7 @@ void thread_spawn(uint32_t index)
 static void finish(struct nf_thread *thread, void *result)
 {
     int64_t value;
+    memory_thread_exit(thread);
     thread->result = result;
     bool replayed = REPLAYED(thread, "thread exit",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));

@@ -136,7 +136,8 @@ static uint32_t snapshot_round(void)
 {
     switch (snapshot_state()) {
     case SNAPSHOT_IDLE:
-        if (!atomic_load(&process.nf_ready) || inputs_kept() ||
+        /* Not before the input logger said from where it feeds us: inputs_from depends on it. */
+        if (!atomic_load(&process.nf_ready) || io.next_input == 0 || inputs_kept() ||
             io.now_ns < io.next_snapshot_ns)
             return 0;
         snapshot_begin(io.now_ns);
