@@ -3,16 +3,17 @@
  *
  * Nothing is dropped for want of room: while a queue could not take a whole frame, no frame is
  * received, the link's window closes, the input logger keeps the packets (back-pressure). A packet
- * that no socket wants is given up; its id counts as consumed. After a takeover the memory of inputs
- * is emptied first, by the same measure: else a busy NF would let it grow for ever, and no snapshot
- * could be taken.
+ * that no socket wants is given up; its id counts as consumed. After a takeover the memory of
+ * inputs is emptied first, by the same measure: else a busy NF would let it grow for ever, and no
+ * snapshot could be taken.
  */
 #include "core/assert.h"
 #include "hooks/socket.h"
 #include "io/io.h"
 #include "replay/inputs.h"
 
-#define PACKETS_IN_FRAME_MAX 256u /* 3,346 payload bytes hold fewer; queue_packets is at least 512 */
+#define PACKETS_IN_FRAME_MAX                                                                       \
+    256u /* 3,346 payload bytes hold fewer; queue_packets is at least 512 */
 #define DELIVER_BUDGET_FRAMES 64u
 
 static uint64_t touched; /* sockets that got something this round */
@@ -54,7 +55,8 @@ static void input_frame(void *context, const struct frame *frame, const uint8_t 
         at += (uint32_t)took;
         if (inputs_kept()) {
             if (inputs_add(&item) != 0)
-                process_fail(STATUS_PROTOCOL, "the input logger skipped an input");
+                process_fail(STATUS_PROTOCOL, "the input logger sent input %llu where %llu was due",
+                             (unsigned long long)item.number, (unsigned long long)inputs_end());
         } else {
             if (item.number < io.next_input)
                 continue;
