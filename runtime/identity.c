@@ -86,8 +86,11 @@ static uint64_t object_hash(const struct dl_phdr_info *info)
             continue;
         const uint8_t *id = build_id_find((const uint8_t *)(info->dlpi_addr + header->p_vaddr),
                                           header->p_memsz, &id_bytes);
-        if (id)
-            return XXH64(id, id_bytes, 0);
+        if (id) { /* its beginning, as readelf -n prints it */
+            uint64_t beginning = 0;
+            memcpy(&beginning, id, id_bytes < sizeof beginning ? id_bytes : sizeof beginning);
+            return __builtin_bswap64(beginning);
+        }
     }
     uint64_t hash = 0; /* linked without a build-id: what nobody writes to stands for it */
     for (uint32_t i = 0; i < info->dlpi_phnum; i++) {
@@ -220,6 +223,28 @@ static void add_options(struct text *text, const char *options)
         text_add(text, " options=%s", options);
     else
         text_add(text, " options=digest:%016lx", XXH64(options, length, 0));
+}
+
+/* What would end an entry or the part. */
+static bool is_plain(char c)
+{
+    return c > ' ' && c < 0x7f && c != ',' && c != '%';
+}
+
+void identity_arguments(char *out, size_t room, char *const *arguments)
+{
+    struct text text = {out, room, 0};
+    uint64_t hash = 0;
+    ASSERT(room > 0);
+    out[0] = 0;
+    for (size_t i = 0; arguments[i]; i++) {
+        hash = XXH64(arguments[i], strlen(arguments[i]) + 1, hash);
+        text_add(&text, i ? "," : "arguments:");
+        for (const char *c = arguments[i]; *c; c++)
+            text_add(&text, is_plain(*c) ? "%c" : "%%%02x", (unsigned char)*c);
+    }
+    if (text.length >= room)
+        snprintf(out, room, "arguments:%016lx", hash);
 }
 
 int identity_text(char *out, size_t room, const char *options)

@@ -70,7 +70,8 @@ struct nf_thread {
     uint32_t wait_phase; /* condition wait: see hooks/cond.c (R9) */
     int32_t wait_result;
     int32_t saved_errno;
-    uint64_t canary; /* fs:0x28 */
+    uint64_t canary;        /* fs:0x28 */
+    uint64_t pointer_guard; /* fs:0x30: setjmp buffers in the image are mangled with it */
     void *(*entry)(void *);
     void *argument;
     void *result;
@@ -83,6 +84,7 @@ struct nf_socket {
     uint32_t port;     /* index + 1; 0 = not bound */
     uint32_t fanout;   /* group + 1; 0 = none */
     uint32_t nonblock;
+    uint32_t asks_only; /* AF_INET: for ioctl, carries no packets */
     uint32_t reads; /* the NF has polled or received: packets are delivered from then on */
 };
 

@@ -56,6 +56,25 @@ void futex_wake(_Atomic uint32_t *word, int count)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
+static void update_plain(void)
+{
+    atomic_store(&process.plain, process_mode() == MODE_RECORD && !barrier_up());
+}
+
+void process_set_mode(enum mode mode)
+{
+    atomic_store(&process.mode, mode);
+    update_plain();
+}
+
+void process_set_barrier(bool up)
+{
+    atomic_store(&process.barrier, up); /* seq_cst: see safe_enter */
+    update_plain();
+    if (!up)
+        futex_wake(&process.barrier, INT32_MAX);
+}
+
 void safe_enter(struct nf_thread *thread)
 {
     struct thread_run *run = run_of(thread);

@@ -68,7 +68,6 @@ struct thread_run {
     struct log_reader reader;
     _Alignas(64) _Atomic uint32_t safe; /* see top */
     _Atomic uint32_t wake;              /* futex: inputs, log or output room */
-    _Atomic uint32_t parked;            /* futex: 1 while held at a barrier */
     uint8_t *tcb; /* thread pointer: the program's TLS ends here */
 };
 
@@ -76,6 +75,7 @@ struct process {
     _Atomic uint32_t mode; /* enum mode; changes only while every NF thread waits */
     struct nf_options options;
     _Atomic uint32_t barrier; /* 1 while a snapshot is being taken */
+    _Atomic uint32_t plain;   /* MODE_RECORD and no barrier: one look for the fast paths */
     _Atomic uint32_t io_asleep; /* I/O thread blocks in poll: wake it by io_wake() */
     _Atomic uint32_t nf_ready;  /* the NF has begun to receive */
     struct thread_run *runs;    /* THREADS_MAX */
@@ -120,6 +120,16 @@ static inline bool barrier_up(void)
 {
     return atomic_load_explicit(&process.barrier, memory_order_relaxed) != 0;
 }
+/* Live, and nothing special going on; a hint like barrier_up. */
+static inline bool recording_plainly(void)
+{
+    return atomic_load_explicit(&process.plain, memory_order_relaxed) != 0;
+}
+
+/* The only ways to change mode and barrier: `plain` follows. I/O thread. */
+void process_set_mode(enum mode mode);
+void process_set_barrier(bool up);
+
 /* A restartable hook calls this first: stops here while a barrier is up. */
 static inline void safe_point(struct nf_thread *thread)
 {

@@ -5,13 +5,16 @@
  *   role=master  connect, start the NF as thread 0, become the I/O thread
  *   role=backup  connect, become the I/O thread; NF threads appear at a takeover
  *
- * Addresses must not be random: the process starts itself again without randomisation, once.
+ * Addresses must be the same in master and backup: the process starts itself again without
+ * randomisation and with a fixed stack limit, once.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "abi_internal.h"
@@ -27,12 +30,31 @@
 #include "snapshot/snapshot.h"
 
 #define RESTARTED "PALISADE_RESTARTED"
+#define STACK_LIMIT_BYTES (8u << 20)
 
-static void without_randomisation(char **argv)
+/*
+ * Without randomisation the libraries still lie where `ulimit -s` lets them: the same limit for
+ * master and backup, whoever starts them. True when it had to be changed. NF threads have their own
+ * stacks (stack_kib).
+ */
+static bool stack_limit_changed(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur == STACK_LIMIT_BYTES)
+        return false;
+    limit.rlim_cur = STACK_LIMIT_BYTES;
+    return setrlimit(RLIMIT_STACK, &limit) == 0;
+}
+
+static void fix_layout(char **argv)
 {
     int persona = personality(0xffffffff);
-    if (persona >= 0 && (persona & ADDR_NO_RANDOMIZE))
+    bool changed = stack_limit_changed();
+    if (persona >= 0 && (persona & ADDR_NO_RANDOMIZE) && (!changed || getenv(RESTARTED))) {
+        if (getenv(RESTARTED)) /* else it would be called after /proc/self/exe */
+            prctl(PR_SET_NAME, program_invocation_short_name);
         return;
+    }
     if (getenv(RESTARTED) == NULL && persona >= 0 &&
         personality((unsigned long)persona | ADDR_NO_RANDOMIZE) >= 0) {
         setenv(RESTARTED, "1", 1);
@@ -106,7 +128,7 @@ static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, cha
                                .argv = copy_strings(argv, argc),
                                .envp = copy_strings(envp, variables)};
     IMAGE->environment = call->envp;
-    atomic_store(&process.mode, MODE_RECORD);
+    process_set_mode(MODE_RECORD);
     thread_main(call_main, call);
 }
 
@@ -146,7 +168,7 @@ HOOK int __palisade_start(int argc, char **argv, char **envp,
     if (process.options.role == OPTION_ROLE_OFF)
         return nf_main(argc, argv, envp);
     refuse_unhandled();
-    without_randomisation(argv);
+    fix_layout(argv);
     prepare();
     if (process.options.io == OPTION_IO_MEMORY) {
         open_heap();
@@ -157,14 +179,14 @@ HOOK int __palisade_start(int argc, char **argv, char **envp,
     if (process.options.role == OPTION_ROLE_BACKUP) {
         /* The heap comes with the image; its address is what counts. */
         process.heap = (struct heap *)HEAP_BASE;
-        io_connect(ROLE_BACKUP);
+        io_connect(ROLE_BACKUP, argv + 1);
         journal_event(io.journal, "ready", "{s:s,s:I}", "role", "backup", "pid",
                       (json_int_t)getpid());
         io_run(IO_WARM);
     }
     open_heap();
-    io_connect(ROLE_MASTER);
-    io_reign(1);
+    io_connect(ROLE_MASTER, argv + 1);
+    io_reign(0); /* from the oldest it keeps; its answer says which that is */
     journal_event(io.journal, "ready", "{s:s,s:I}", "role", "master", "pid", (json_int_t)getpid());
     start_nf(argc, argv, envp, nf_main);
     io_run(IO_LIVE);

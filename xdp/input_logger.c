@@ -16,6 +16,7 @@
 #include "core/input_log.h"
 #include "epoch_file.h"
 #include "logger.h"
+#include "persist.h"
 
 #define PORT_RECEIVE_FRAMES 8192u
 #define FEED_FRAMES 64u /* in one round */
@@ -65,6 +66,55 @@ static void stop(struct logger *logger)
     logger->state = NULL;
 }
 
+/* ---- packets in ---- */
+
+static bool ring_has_room(const struct input_logger *il)
+{
+    struct input_log_state state;
+
+    input_log_state(il->log, &state);
+    return state.bytes_used + BATCH_ROOM_BYTES <= state.bytes_total;
+}
+
+static void packet_take(struct input_logger *il, uint16_t port, const struct xsk_packet *packet)
+{
+    if (!il->collecting)
+        il->dropped_idle++;
+    else if (packet->length > PACKET_MAX_BYTES)
+        il->dropped_long++;
+    else if (!input_log_accept(il->log, port, packet->bytes, (uint16_t)packet->length))
+        il->dropped_full++; /* the ring's index was full before its bytes */
+}
+
+static uint32_t ports_receive(struct logger *logger)
+{
+    struct input_logger *il = logger->state;
+    struct xsk_packet packets[LOGGER_BATCH];
+    uint32_t work = 0;
+
+    for (uint32_t p = 0; p < logger->options.port_count; p++) {
+        struct port_device *port = &logger->ports[p];
+        il->full = il->collecting && !ring_has_room(il);
+        if (port->gone || il->full)
+            continue;
+        uint32_t got = xsk_receive(port->xsk, packets, LOGGER_BATCH);
+        for (uint32_t i = 0; i < got; i++)
+            packet_take(il, (uint16_t)p, &packets[i]);
+        xsk_release(port->xsk);
+        work += got;
+    }
+    return work;
+}
+
+/* While the disk syncs, the ports must not overflow. */
+static void ports_keep(struct logger *logger)
+{
+    for (int round = 0; round < 16 && ports_receive(logger); round++)
+        ;
+}
+
+/* ---- who is fed ---- */
+
 static uint32_t epoch_of(const struct input_logger *il)
 {
     struct input_log_state state;
@@ -111,7 +161,7 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
                            "epoch %u is not the newest or has another master: %u reigns", epoch,
                            state.epoch);
     il->reigning = NULL; /* until the disk has it, nobody is fed */
-    error = epoch_file_write(il->epochs, epoch);
+    error = epoch_persist(logger, il->epochs, epoch, ports_keep);
     if (error)
         return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
                            logger->options.state, strerror(-error));
@@ -193,44 +243,6 @@ static void lost(struct logger *logger, struct peer *peer, int error)
 }
 
 /* ---- the round ---- */
-
-static bool ring_has_room(const struct input_logger *il)
-{
-    struct input_log_state state;
-
-    input_log_state(il->log, &state);
-    return state.bytes_used + BATCH_ROOM_BYTES <= state.bytes_total;
-}
-
-static void packet_take(struct input_logger *il, uint16_t port, const struct xsk_packet *packet)
-{
-    if (!il->collecting)
-        il->dropped_idle++;
-    else if (packet->length > PACKET_MAX_BYTES)
-        il->dropped_long++;
-    else if (!input_log_accept(il->log, port, packet->bytes, (uint16_t)packet->length))
-        il->dropped_full++; /* the ring's index was full before its bytes */
-}
-
-static uint32_t ports_receive(struct logger *logger)
-{
-    struct input_logger *il = logger->state;
-    struct xsk_packet packets[LOGGER_BATCH];
-    uint32_t work = 0;
-
-    for (uint32_t p = 0; p < logger->options.port_count; p++) {
-        struct port_device *port = &logger->ports[p];
-        il->full = il->collecting && !ring_has_room(il);
-        if (port->gone || il->full)
-            continue;
-        uint32_t got = xsk_receive(port->xsk, packets, LOGGER_BATCH);
-        for (uint32_t i = 0; i < got; i++)
-            packet_take(il, (uint16_t)p, &packets[i]);
-        xsk_release(port->xsk);
-        work += got;
-    }
-    return work;
-}
 
 /* Packs what the reigning NF has not been sent into frames, as far as its window allows. */
 static uint32_t feed(struct input_logger *il)

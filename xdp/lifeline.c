@@ -3,6 +3,10 @@
  * and what was read behind it; the output buffer grows to QUEUED_MAX_BYTES and then refuses.
  * Heartbeats are sent only when nothing waits to be written: bytes prove life as well, and
  * a peer that does not read must not make the queue grow.
+ *
+ * Silence is counted only while we were there to listen: of the time between two services at most
+ * LISTENED_MAX_NS. A machine that stood still for seconds must not make its processes take each
+ * other for dead.
  */
 #include "lifeline.h"
 
@@ -29,6 +33,7 @@
 #define BUFFER_START_BYTES ((size_t)64 << 10)
 #define MESSAGE_SMALL_BYTES ((size_t)16 << 10) /* no message is longer, its bulk left aside */
 #define RETRY_US 20000
+#define LISTENED_MAX_NS 250000000
 /*
  * The kernel closes a dead process's descriptors from the highest down, and closing an AF_XDP
  * socket with its program takes it some 10 ms and more: so the lifeline is above everything else,
@@ -44,9 +49,10 @@ struct buffer {
 struct lifeline {
     int fd;
     struct buffer in, out;
-    int64_t heard_ns, sent_ns; /* 0: not serviced yet */
-    bool wrote;                /* since the last service */
-    bool broken;               /* a write failed: -EPIPE once all input is handled */
+    int64_t serviced_ns, sent_ns; /* 0: not serviced yet */
+    int64_t silence_ns;           /* listened to since the last byte */
+    bool wrote;                   /* since the last service */
+    bool broken;                  /* a write failed: -EPIPE once all input is handled */
 };
 
 /* Makes `more` bytes of room behind the end. */
@@ -339,10 +345,10 @@ static int messages_handle(struct lifeline *line,
 }
 
 /* 0 when the socket is empty or enough was read; -EPIPE at its end. */
-static int line_read(struct lifeline *line, int64_t now_ns,
+static int line_read(struct lifeline *line,
                      int (*handler)(void *context, const struct message *message), void *context)
 {
-    int left = messages_handle(line, handler, context); /* a handler may have refused to go on */
+    int left = messages_handle(line, handler, context); /* what a handler declined before */
     if (left)
         return left;
     for (size_t total = 0; total < READ_MAX_BYTES;) {
@@ -355,7 +361,7 @@ static int line_read(struct lifeline *line, int64_t now_ns,
             return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -EPIPE;
         if (got == 0)
             return -EPIPE;
-        line->heard_ns = now_ns;
+        line->silence_ns = 0;
         line->in.end += (size_t)got;
         total += (size_t)got;
         int result = messages_handle(line, handler, context);
@@ -372,9 +378,12 @@ int lifeline_service(struct lifeline *line, int64_t now_ns,
 {
     static const struct message heartbeat = {.kind = MESSAGE_HEARTBEAT};
 
-    if (!line->heard_ns)
-        line->heard_ns = line->sent_ns = now_ns;
-    int result = line_read(line, now_ns, handler, context);
+    if (!line->serviced_ns)
+        line->serviced_ns = line->sent_ns = now_ns;
+    int64_t listened_ns = now_ns - line->serviced_ns;
+    line->silence_ns += listened_ns < LISTENED_MAX_NS ? listened_ns : LISTENED_MAX_NS;
+    line->serviced_ns = now_ns;
+    int result = line_read(line, handler, context);
     if (result)
         return result;
 
@@ -388,5 +397,5 @@ int lifeline_service(struct lifeline *line, int64_t now_ns,
     if (line->broken)
         return -EPIPE;
     /* Everything the peer had sent was read above, so silence is its own, not ours. */
-    return now_ns - line->heard_ns > HEARTBEAT_TIMEOUT_NS ? -ETIMEDOUT : 0;
+    return line->silence_ns > HEARTBEAT_TIMEOUT_NS ? -ETIMEDOUT : 0;
 }

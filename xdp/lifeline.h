@@ -31,7 +31,7 @@ int lifeline_send(struct lifeline *line, const struct message *message);
 /*
  * Reads, writes and handles messages; sends heartbeats. 0, or: -EPIPE the peer closed or died,
  * -ETIMEDOUT it is silent, -EBADMSG / -EPROTO it speaks nonsense. The handler returns 0 to go on;
- * what it returns else is returned here, and the next call begins with the same message again.
+ * another value is returned at once, and the message stays: the next call begins with it.
  */
 int lifeline_service(struct lifeline *line, int64_t now_ns,
                      int (*handler)(void *context, const struct message *message), void *context);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -93,7 +94,7 @@ static enum status links_open(struct logger *logger, char *why)
     return STATUS_OK;
 }
 
-static enum status signals_open(struct logger *logger, char *why)
+static enum status process_prepare(struct logger *logger, char *why)
 {
     sigset_t set;
 
@@ -308,7 +309,7 @@ int logger_run(const struct behaviour *behaviour, int argc, char **argv)
     options_parse(&logger.options, behaviour->defaults, argc, argv);
     enum status status = journal_open(&logger.journal, logger.options.journal, why);
     if (status == STATUS_OK)
-        status = signals_open(&logger, why);
+        status = process_prepare(&logger, why);
     if (status == STATUS_OK)
         status = ports_open(&logger, why);
     if (status == STATUS_OK)
@@ -327,6 +328,9 @@ int logger_run(const struct behaviour *behaviour, int argc, char **argv)
                       behaviour->defaults->program, "pid", (int)getpid(), "ports",
                       (int)logger.options.port_count, "links", (int)logger.options.link_count);
         logger_say(&logger, "ready: lifelines on port %u", logger.options.control);
+        /* Not to wait for a disk when a rare path runs at last: a wish, not a need. What is mapped
+         * later stays as it is, so that no limit of locked memory can make it fail. */
+        mlockall(MCL_CURRENT | MCL_ONFAULT);
         loop(&logger);
         status = logger.status;
         journal_object(logger.journal, "counters", logger_counters(&logger));

@@ -13,6 +13,7 @@
 
 #include "core/assert.h"
 #include "counters.h"
+#include "persist.h"
 
 #define PORT_SEND_FRAMES 2048u
 #define FLUSH_RETRY_NS 50000 /* a device that did not take everything is tried again */
@@ -36,10 +37,18 @@ static void action_release(void *context, uint32_t thread, uint64_t number, uint
     }
 }
 
+static void ports_flush(struct logger *logger)
+{
+    struct output_logger *ol = logger->state;
+
+    for (uint32_t i = 0; i < logger->options.port_count; i++)
+        port_sender_flush(&ol->senders[i], logger);
+}
+
 static int action_persist_epoch(void *context, uint32_t epoch)
 {
     struct output_logger *ol = context;
-    int error = epoch_file_write(ol->epochs, epoch);
+    int error = epoch_persist(ol->logger, ol->epochs, epoch, ports_flush);
 
     if (!error)
         ol->epoch = epoch;

@@ -48,6 +48,8 @@ static void raise_epoch(struct output_logger *ol)
                            "released, nothing can be recovered; start a master");
         journal_event(logger->journal, "nothing_to_recover", "{}");
         output_reign_reset(ol);
+        if (logger->options.exit_without_backup)
+            logger_end(logger, STATUS_NO_BACKUP);
         return;
     }
     ol->reign = REIGN_LOST;

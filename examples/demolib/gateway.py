@@ -115,7 +115,7 @@ class Cold:
 
     def _logger(self, name, link, second_link, *options):
         state = self._path(f"{name}.state")
-        os.mkdir(state)
+        os.makedirs(state, exist_ok=True)
         command = [os.path.join(self.programs, f"palisade-{name}"),
                    "--port", "lan=lan", "--port", "wan=wan",
                    "--link", link, "--link", second_link,
@@ -154,6 +154,17 @@ class Cold:
 
     def kill(self):
         return self.master.kill()
+
+    def freeze(self):
+        """The master stops answering, as when its host dies; its connections stay open."""
+        moment_ns = time.monotonic_ns()
+        os.kill(self.master.pid, signal.SIGSTOP)
+        return moment_ns
+
+    def thaw(self):
+        """The frozen master goes on, too late: (exit status, what it said)."""
+        os.kill(self.master.pid, signal.SIGCONT)
+        return self.master.ended(10), self.master.tail()
 
     def tend(self, kill_ns):
         for process in self.processes():

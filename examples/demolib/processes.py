@@ -46,6 +46,13 @@ class Process:
         os.kill(self.pid, signal.SIGKILL)
         return moment_ns
 
+    def ended(self, timeout_s):
+        """The exit status once it ended by itself; None when it did not in `timeout_s`."""
+        try:
+            return self.popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def stop(self):
         if self.running():
             self.popen.kill()

@@ -36,8 +36,9 @@ class Plan:
     new_flows: int = 4  # opened after the kill
     packets_per_s: int = 200  # each flow, each direction
     settle_s: float = 2.0  # TCP alone, before the witness begins
-    companion: tuple = ()  # a further command, run in the client's namespace during the load
+    companions: tuple = ()  # (name, namespace, command): run beside the load
     kill: bool = True  # False: the same run undisturbed, the witness's own control
+    freeze: bool = False  # SIGSTOP instead of kill -9: a dead host's silence; SIGCONT at the end
     kill_earliest_s: float = 5.0
     kill_latest_s: float = 11.0
 
@@ -89,9 +90,8 @@ class Conductor:
         self.start_ns = time.monotonic_ns()
         self.downloads = [load.Download(self.topology, n) for n in range(plan.downloads)]
         self.upload.start()
-        if plan.companion:
-            Process("companion", plan.companion, self.topology.name("client"),
-                    self.topology.directory)
+        for name, namespace, command in plan.companions:
+            Process(name, command, self.topology.name(namespace), self.topology.directory)
         self.retransmissions.pids.append(self.downloads[0].process.pid)
         self._tick_until(plan.settle_s)
         self.witness = Witness(self.witness_program, self.topology, plan.flows,
@@ -102,7 +102,10 @@ class Conductor:
         self._tick_until(plan.kill_s() - OBSERVED_S)
         self.gateway.observe()
         self._tick_until(plan.kill_s())
-        if plan.kill:
+        if plan.freeze:
+            self.kill_ns = self.gateway.freeze()
+            self.say(f"{self._now_s():5.1f} s  the NAT's host falls silent")
+        elif plan.kill:
             self.kill_ns = self.gateway.kill()
             self.say(f"{self._now_s():5.1f} s  kill -9 of the NAT")
         else:
@@ -116,8 +119,9 @@ class Conductor:
             self._tick_until(self._now_s() + TICK_S)
         for part in [d.process for d in self.downloads] + [self.upload.client]:
             part.stop()
+        fenced = self.gateway.thaw() if plan.freeze else None
         self.say(f"{self._now_s():5.1f} s  the load has ended; the witness waits for stragglers")
-        return self._result(self.witness.finish())
+        return {**self._result(self.witness.finish()), **({"fenced": fenced} if fenced else {})}
 
     def _wait_path(self):
         """The first packets through the NAT: neighbours get known on all sides."""

@@ -55,27 +55,33 @@ struct word_cache_entry {
 struct thread_state {
     uint32_t index;
     position position;
-    uint64_t outputs; /* packets sent: number of the last one */
-    uint64_t effects; /* effects performed (R18): number of the last one */
+    uint64_t outputs;   /* packets sent: number of the last one */
+    uint64_t effects;   /* effects performed (R18): number of the last one */
     struct codec codec; /* for recording; replay uses the reader's */
     struct word_cache_entry words[WORD_CACHE_ENTRIES]; /* direct-mapped, deterministic (R5) */
 };
 
-/* ---- recording ---- */
+/*
+ * ---- recording ----
+ * The caller has made sure, before the native event, that log_has_room(log): one event writes at
+ * most one record. The inline ones are defined in event_hot.h.
+ */
 
 /* Lock, successful try, store's or RMW's assigned lock, semaphore step: call holding it. */
-void ev_order_record(struct thread_state *thread, struct log *log, struct order *order);
+static inline void ev_order_record(struct thread_state *thread, struct log *log,
+                                   struct order *order);
 /* A try or timed lock that failed; `sequence` is the holder's, read while it was held (R4). */
 void ev_fail_record(struct thread_state *thread, struct log *log, uint64_t sequence);
 /* Any value; a predicted one (equal to `expected`) adds no bytes. */
-void ev_number_record(struct thread_state *thread, struct log *log, int64_t value,
-                      int64_t expected);
+static inline void ev_number_record(struct thread_state *thread, struct log *log, int64_t value,
+                                    int64_t expected);
 void ev_bytes_record(struct thread_state *thread, struct log *log, const void *bytes,
                      uint32_t length);
-void ev_clock_record(struct thread_state *thread, struct log *log, uint32_t slot, int64_t ns);
+static inline void ev_clock_record(struct thread_state *thread, struct log *log, uint32_t slot,
+                                   int64_t ns);
 /* Receive of `count` ranges from `queue`; count 0 is the predicted empty receive. */
-void ev_receive_record(struct thread_state *thread, struct log *log, uint32_t queue,
-                       const struct id_range *ranges, uint32_t count);
+static inline void ev_receive_record(struct thread_state *thread, struct log *log, uint32_t queue,
+                                     const struct id_range *ranges, uint32_t count);
 /*
  * Send of `packets` packets. The VOR is read from `logs[0 .. threads)` (R2), the thread's own
  * entry is this event. Returns the number of the first packet; the VOR is left in *vor.
@@ -83,15 +89,19 @@ void ev_receive_record(struct thread_state *thread, struct log *log, uint32_t qu
 uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
                        struct log *const *logs, uint32_t threads, struct positions *vor);
 /* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
-void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address,
-                    uint64_t value, struct version version);
+void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address, uint64_t value,
+                    struct version version);
+/* The same, but only if the load is predicted; false: nothing happened. */
+static inline bool ev_load_predicted(struct thread_state *thread, struct log *log, uint64_t address,
+                                     uint64_t value, struct version version);
 /*
- * The same without looking at the word: when `stamp`, which the caller changes with every store to
- * the word, is the one of this thread's last load, the load is predicted and *value is the cached
- * one. False: nothing happened, take the long way. In line: see below.
+ * The same without looking at the version: when `stamp`, which the caller changes with every store
+ * to the word, is the one of this thread's last load, and the value is the same too, the load is
+ * predicted. The value must be looked at: a store that no hook sees (a signal handler, a unit that
+ * holds a lock: R10) leaves the stamp alone. False: nothing happened, take the long way.
  */
 static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
-                                   uint64_t stamp, uint64_t *value);
+                                   uint64_t stamp, uint64_t value);
 /* After ev_load_record: the word had this (value, version) under `stamp`, which is not 0. */
 void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp);
 /* Store or RMW under its assigned lock (R6): new value; returns the version to install. */
@@ -114,8 +124,8 @@ struct log_reader {
     size_t offset;
     size_t segment;     /* index of the next segment to enter */
     struct codec codec; /* of the stream, not of the thread */
-    position end; /* E: replay stops here (R3, `to` of the last chunk) */
-    bool have;    /* `next` holds a decoded record not yet consumed */
+    position end;       /* E: replay stops here (R3, `to` of the last chunk) */
+    bool have;          /* `next` holds a decoded record not yet consumed */
     struct record next;
     const char *why; /* static text, set with EVENT_DIVERGED */
 };
@@ -139,14 +149,14 @@ enum event ev_bytes_replay(struct thread_state *thread, struct log_reader *reade
 enum event ev_clock_replay(struct thread_state *thread, struct log_reader *reader, uint32_t slot,
                            int64_t *ns);
 /* `ranges` has RECORD_RANGES_MAX entries; *count 0 is the empty receive. */
-enum event ev_receive_replay(struct thread_state *thread, struct log_reader *reader,
-                             uint32_t queue, struct id_range *ranges, uint32_t *count);
+enum event ev_receive_replay(struct thread_state *thread, struct log_reader *reader, uint32_t queue,
+                             struct id_range *ranges, uint32_t *count);
 /* *first: number of the first packet. */
 enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
                          uint64_t *first);
 /* `positions` tells how far each thread has come: EVENT_WAIT until the writer has passed. */
-enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader,
-                          uint64_t address, const struct positions *positions, uint64_t *value);
+enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader, uint64_t address,
+                          const struct positions *positions, uint64_t *value);
 enum event ev_store_replay(struct thread_state *thread, struct log_reader *reader,
                            struct order *stripe, uint64_t address, uint64_t value,
                            struct version *version);
@@ -157,34 +167,6 @@ enum event ev_store_replay(struct thread_state *thread, struct log_reader *reade
  */
 void thread_state_segment(struct thread_state *thread);
 
-/* ---- what a fast path must not call ---- */
-
-static inline struct word_cache_entry *word_cache(struct thread_state *thread, uint64_t address)
-{
-    return &thread->words[address * 0x9E3779B97F4A7C15ull >> 58];
-}
-_Static_assert(WORD_CACHE_ENTRIES == 64, "word_cache takes the top 6 bits of the hash");
-
-/* ev_order_record of a lock this thread was the last owner of; false: nothing happened. */
-static inline bool ev_order_elided(struct thread_state *thread, struct log *log,
-                                   struct order *order)
-{
-    if (order->owner != thread->index + 1)
-        return false;
-    order->sequence++;
-    log_publish(log, ++thread->position);
-    return true;
-}
-
-static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
-                                   uint64_t stamp, uint64_t *value)
-{
-    const struct word_cache_entry *cached = word_cache(thread, address);
-    if (cached->stamp != stamp || cached->address != address)
-        return false;
-    *value = cached->value;
-    log_publish(log, ++thread->position);
-    return true;
-}
+#include "event_hot.h"
 
 #endif

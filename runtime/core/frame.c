@@ -99,6 +99,7 @@ const char *frame_error_name(enum frame_error error)
 
 uint32_t packet_item_write(uint8_t *out, uint32_t room, const struct packet_item *item)
 {
+    ASSERT(item->length <= PACKET_MAX_BYTES);
     if (room < PACKET_ITEM_HEADER_BYTES || room - PACKET_ITEM_HEADER_BYTES < item->length)
         return 0;
     put_le64(out, item->number);
@@ -116,7 +117,7 @@ int packet_item_read(const uint8_t *bytes, uint32_t length, struct packet_item *
     item->port = get_le16(bytes + 8);
     item->length = get_le16(bytes + 10);
     item->bytes = bytes + PACKET_ITEM_HEADER_BYTES;
-    if (item->length > length - PACKET_ITEM_HEADER_BYTES)
+    if (item->length > PACKET_MAX_BYTES || item->length > length - PACKET_ITEM_HEADER_BYTES)
         return -EBADMSG;
     return (int)PACKET_ITEM_HEADER_BYTES + item->length;
 }

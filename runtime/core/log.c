@@ -16,8 +16,18 @@ void log_init(struct log *log, uint8_t *bytes, uint64_t capacity, position start
     log_publish(log, start);
 }
 
+/* The boundary has been taken when all before it has; the next chunk starts the segment. */
+static void pass_boundary(struct log *log, uint64_t tail)
+{
+    if (log->boundary && tail == log->boundary_head && log->taken == log->boundary_position) {
+        log->boundary = false;
+        log->reset = true;
+    }
+}
+
 void log_reset(struct log *log)
 {
+    pass_boundary(log, atomic_load_explicit(&log->tail, memory_order_relaxed));
     ASSERT(!log->boundary);
     log->boundary = true;
     log->boundary_head = atomic_load_explicit(&log->head, memory_order_acquire);
@@ -27,10 +37,7 @@ void log_reset(struct log *log)
 /* Decides what the next take covers; false when there is nothing. */
 static bool begin_take(struct log *log, uint64_t tail)
 {
-    if (log->boundary && tail == log->boundary_head && log->taken == log->boundary_position) {
-        log->boundary = false;
-        log->reset = true;
-    }
+    pass_boundary(log, tail);
     position to = log_published(log); /* before head: see log.h */
     uint64_t head = atomic_load_explicit(&log->head, memory_order_acquire);
     if (log->boundary) {

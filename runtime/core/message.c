@@ -64,7 +64,9 @@ static void w_bytes(struct writer *writer, const void *bytes, size_t length)
 
 static void w_text(struct writer *writer, const char *text, size_t room)
 {
-    size_t length = strnlen(text, room - 1);
+    size_t length = strnlen(text, room);
+    if (length == room)
+        writer->error = -EINVAL;
     w16(writer, (uint16_t)length);
     w_bytes(writer, text, length);
 }
@@ -169,6 +171,8 @@ static void r_text(struct reader *reader, char *out, size_t room)
     }
     memcpy(out, space, length);
     out[length] = '\0';
+    if (strnlen(out, length) != length)
+        reader->bad = true;
 }
 
 static void r_array(struct reader *reader, uint64_t *out, uint32_t count)
@@ -197,6 +201,8 @@ static void r_mark(struct reader *reader, struct snapshot_mark *out)
 
 static void w_hello(struct writer *writer, const struct message_hello *hello)
 {
+    if (hello->role != ROLE_MASTER && hello->role != ROLE_BACKUP)
+        writer->error = -EINVAL;
     w8(writer, hello->role);
     w_bytes(writer, hello->mac, 6);
     w64(writer, hello->claimant);
@@ -225,6 +231,8 @@ static void w_welcome(struct writer *writer, const struct message_welcome *welco
         return;
     }
     for (uint16_t i = 0; i < welcome->port_count; i++) {
+        if (welcome->ports[i].name[PORT_NAME_BYTES - 1] != '\0')
+            writer->error = -EINVAL;
         w_bytes(writer, welcome->ports[i].name, PORT_NAME_BYTES);
         w_bytes(writer, welcome->ports[i].mac, 6);
         w16(writer, welcome->ports[i].mtu);
@@ -240,7 +248,8 @@ static void r_welcome(struct reader *reader, struct message_welcome *welcome)
     welcome->port_count = (uint16_t)r_count(reader, PORTS_MAX);
     for (uint16_t i = 0; i < welcome->port_count; i++) {
         r_copy(reader, welcome->ports[i].name, PORT_NAME_BYTES);
-        welcome->ports[i].name[PORT_NAME_BYTES - 1] = '\0';
+        if (welcome->ports[i].name[PORT_NAME_BYTES - 1] != '\0')
+            reader->bad = true;
         r_copy(reader, welcome->ports[i].mac, 6);
         welcome->ports[i].mtu = r16(reader);
     }
@@ -257,14 +266,25 @@ static void w_image_begin(struct writer *writer, const struct message_image_begi
 static void r_image_begin(struct reader *reader, struct message_image_begin *begin)
 {
     r_mark(reader, &begin->mark);
-    begin->whole = r8(reader) != 0;
+    uint8_t whole = r8(reader);
+    begin->whole = whole == 1;
+    if (whole > 1)
+        reader->bad = true;
     begin->description_bytes = r_count(reader, MESSAGE_MAX_BYTES);
     begin->description = r_space(reader, begin->description_bytes);
 }
 
+static bool pages_fit(const struct message_image_pages *pages)
+{
+    uint64_t end;
+    return pages->count >= 1 && pages->count <= IMAGE_PAGES_MAX &&
+           pages->address % IMAGE_PAGE_BYTES == 0 &&
+           !__builtin_add_overflow(pages->address, (uint64_t)pages->count * IMAGE_PAGE_BYTES, &end);
+}
+
 static void w_image_pages(struct writer *writer, const struct message_image_pages *pages)
 {
-    if (pages->count < 1 || pages->count > IMAGE_PAGES_MAX)
+    if (!pages_fit(pages))
         writer->error = -EINVAL;
     w64(writer, pages->address);
     w32(writer, pages->count);
@@ -276,17 +296,32 @@ static void r_image_pages(struct reader *reader, struct message_image_pages *pag
     pages->address = r64(reader);
     pages->count = r_count(reader, IMAGE_PAGES_MAX);
     pages->bytes = r_space(reader, (size_t)pages->count * IMAGE_PAGE_BYTES);
-    if (pages->count == 0)
+    if (!pages_fit(pages))
         reader->bad = true;
 }
 
-#define STORED_SEGMENTS_MAX (sizeof((struct message_stored_log *)0)->segments /                    \
-                             sizeof(struct log_segment))
+#define STORED_SEGMENTS_MAX                                                                        \
+    (sizeof((struct message_stored_log *)0)->segments / sizeof(struct log_segment))
+
+/* What log_reader_init relies on: segments ascend from offset 0; the piece lies within the log. */
+static bool stored_fits(const struct message_stored_log *log, uint32_t segments)
+{
+    uint64_t end;
+    if (segments > STORED_SEGMENTS_MAX || (segments > 0 && log->segments[0].offset != 0))
+        return false;
+    for (uint32_t i = 1; i < segments; i++)
+        if (log->segments[i].offset < log->segments[i - 1].offset)
+            return false;
+    if (segments > 0 && log->segments[segments - 1].offset > log->total)
+        return false;
+    return log->thread < THREADS_MAX && !__builtin_add_overflow(log->offset, log->length, &end) &&
+           end <= log->total;
+}
 
 static void w_stored_log(struct writer *writer, const struct message_stored_log *log)
 {
     uint32_t segments = log->offset == 0 ? log->segment_count : 0;
-    if (segments > STORED_SEGMENTS_MAX)
+    if (!stored_fits(log, segments))
         writer->error = -EINVAL;
     w32(writer, log->thread);
     w64(writer, log->total);
@@ -312,7 +347,7 @@ static void r_stored_log(struct reader *reader, struct message_stored_log *log)
     }
     log->length = r_count(reader, MESSAGE_MAX_BYTES);
     log->bytes = r_space(reader, log->length);
-    if (log->thread >= THREADS_MAX)
+    if (!stored_fits(log, log->segment_count) || (log->offset > 0 && log->segment_count > 0))
         reader->bad = true;
 }
 
@@ -384,6 +419,8 @@ static void w_body(struct writer *writer, const struct message *message)
     case MESSAGE_COMMITTED:
     case MESSAGE_TRUNCATE:
     case MESSAGE_EFFECTS:
+        if (message->number.thread >= THREADS_MAX)
+            writer->error = -EINVAL;
         w64(writer, message->number.number);
         w32(writer, message->number.thread);
         break;
@@ -435,6 +472,8 @@ static void r_body(struct reader *reader, struct message *message)
     case MESSAGE_EFFECTS:
         message->number.number = r64(reader);
         message->number.thread = r32(reader);
+        if (message->number.thread >= THREADS_MAX)
+            reader->bad = true;
         break;
     case MESSAGE_HEARTBEAT:
     case MESSAGE_WANT_SNAPSHOT:
@@ -448,6 +487,8 @@ static void r_body(struct reader *reader, struct message *message)
 
 int64_t message_encode(const struct message *message, uint8_t *out, size_t room)
 {
+    if (message->kind < MESSAGE_HELLO || message->kind >= MESSAGE_KINDS)
+        return -EINVAL;
     if (room < MESSAGE_HEADER_BYTES)
         return -ENOSPC;
     struct writer writer = {.at = out + MESSAGE_HEADER_BYTES, .end = out + room};
@@ -476,7 +517,7 @@ int64_t message_decode(const uint8_t *bytes, size_t length, struct message *out)
         return -EPROTO;
     if (length - 4 < body)
         return 0;
-    if (bytes[5] == 0 || bytes[5] >= MESSAGE_KINDS)
+    if (bytes[5] == 0 || bytes[5] >= MESSAGE_KINDS || get_le16(bytes + 6) != 0)
         return -EBADMSG;
     memset(out, 0, sizeof *out);
     out->kind = (enum message_kind)bytes[5];

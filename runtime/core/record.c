@@ -1,13 +1,7 @@
-/* See record.h; byte layout in docs/protocol.md, "Log". */
-#include "core/record.h"
+#include "record.h"
 
 #include <errno.h>
 #include <string.h>
-
-#include "core/assert.h"
-#include "core/varint.h"
-
-#define SKIP_ESCAPE 15u
 
 void codec_reset(struct codec *codec, position start)
 {
@@ -15,232 +9,190 @@ void codec_reset(struct codec *codec, position start)
     codec->position = start;
 }
 
-/* ---- encoding ---- */
-
-static uint8_t *head(struct codec *codec, uint8_t *out, position at, enum record_kind kind)
-{
-    DEBUG_ASSERT(at > codec->position);
-    uint64_t skip = at - codec->position - 1;
-    codec->position = at;
-    if (skip < SKIP_ESCAPE) {
-        *out++ = (uint8_t)(kind | skip << 4);
-        return out;
-    }
-    *out++ = (uint8_t)(kind | SKIP_ESCAPE << 4);
-    return varint_write(out, skip - SKIP_ESCAPE);
-}
-
-static uint32_t one(struct codec *codec, uint8_t *out, position at, enum record_kind kind,
-                    uint64_t value)
-{
-    return (uint32_t)(varint_write(head(codec, out, at, kind), value) - out);
-}
-
-uint32_t record_order(struct codec *codec, uint8_t *out, position at, uint64_t sequence)
-{
-    return one(codec, out, at, RECORD_ORDER, sequence);
-}
+/* ---- encoders off the fast path ---- */
 
 uint32_t record_fail(struct codec *codec, uint8_t *out, position at, uint64_t sequence)
 {
-    return one(codec, out, at, RECORD_FAIL, sequence);
+    uint8_t *end = record_head(codec, out, RECORD_FAIL, at);
+    return (uint32_t)(varint_write(end, sequence) - out);
 }
 
 uint32_t record_number(struct codec *codec, uint8_t *out, position at, int64_t value)
 {
-    return one(codec, out, at, RECORD_NUMBER, zigzag(value));
-}
-
-uint32_t record_read(struct codec *codec, uint8_t *out, position at, uint64_t sequence)
-{
-    return one(codec, out, at, RECORD_READ, sequence);
-}
-
-uint32_t record_write(struct codec *codec, uint8_t *out, position at, uint64_t sequence,
-                      uint64_t reads)
-{
-    uint8_t *end = varint_write(head(codec, out, at, RECORD_WRITE), sequence);
-    return (uint32_t)(varint_write(end, reads) - out);
+    uint8_t *end = record_head(codec, out, RECORD_NUMBER, at);
+    return (uint32_t)(varint_write(end, zigzag(value)) - out);
 }
 
 uint32_t record_bytes(struct codec *codec, uint8_t *out, position at, const void *bytes,
                       uint32_t length)
 {
     ASSERT(length <= RECORD_VALUE_MAX_BYTES);
-    uint8_t *end = varint_write(head(codec, out, at, RECORD_BYTES), length);
-    memcpy(end, bytes, length);
+    uint8_t *end = record_head(codec, out, RECORD_BYTES, at);
+    end = varint_write(end, length);
+    if (length > 0)
+        memcpy(end, bytes, length);
     return (uint32_t)(end + length - out);
-}
-
-uint32_t record_clock(struct codec *codec, uint8_t *out, position at, uint32_t slot, int64_t ns)
-{
-    ASSERT(slot < RECORD_CLOCKS);
-    uint8_t *end = head(codec, out, at, RECORD_CLOCK);
-    *end++ = (uint8_t)slot;
-    end = varint_write(end, zigzag((int64_t)((uint64_t)ns - (uint64_t)codec->clock_ns[slot])));
-    codec->clock_ns[slot] = ns;
-    return (uint32_t)(end - out);
-}
-
-uint32_t record_receive(struct codec *codec, uint8_t *out, position at, uint32_t queue,
-                        const struct id_range *ranges, uint32_t count)
-{
-    ASSERT(count >= 1 && count <= RECORD_RANGES_MAX);
-    uint8_t *end = varint_write(head(codec, out, at, RECORD_RECEIVE), queue);
-    end = varint_write(end, count);
-    for (uint32_t i = 0; i < count; i++) {
-        DEBUG_ASSERT(ranges[i].count >= 1);
-        end = varint_write(end, zigzag((int64_t)(ranges[i].first - codec->next_id)));
-        end = varint_write(end, ranges[i].count);
-        codec->next_id = ranges[i].first + ranges[i].count;
-    }
-    return (uint32_t)(end - out);
-}
-
-static uint8_t *vector(struct codec *codec, uint8_t *end, const struct positions *positions)
-{
-    ASSERT(positions->threads <= THREADS_MAX);
-    end = varint_write(end, positions->threads);
-    for (uint32_t t = 0; t < positions->threads; t++) {
-        end = varint_write(end, zigzag((int64_t)(positions->at[t] - codec->vor.at[t])));
-        codec->vor.at[t] = positions->at[t];
-    }
-    return end;
-}
-
-uint32_t record_out(struct codec *codec, uint8_t *out, position at, uint32_t packets,
-                    const struct positions *vor)
-{
-    uint8_t *end = varint_write(head(codec, out, at, RECORD_OUT), packets);
-    return (uint32_t)(vector(codec, end, vor) - out);
 }
 
 uint32_t record_load(struct codec *codec, uint8_t *out, position at, uint64_t value,
                      uint32_t writer, position written)
 {
-    uint8_t *end = varint_write(head(codec, out, at, RECORD_LOAD), value);
-    end = varint_write(end, writer == NO_THREAD ? 0 : writer + 1ull);
+    ASSERT(writer == NO_THREAD || writer < THREADS_MAX);
+    uint8_t *end = record_head(codec, out, RECORD_LOAD, at);
+    end = varint_write(end, value);
+    end = varint_write(end, writer == NO_THREAD ? 0 : writer + 1);
     return (uint32_t)(varint_write(end, written) - out);
+}
+
+uint32_t record_read(struct codec *codec, uint8_t *out, position at, uint64_t sequence)
+{
+    uint8_t *end = record_head(codec, out, RECORD_READ, at);
+    return (uint32_t)(varint_write(end, sequence) - out);
+}
+
+uint32_t record_write(struct codec *codec, uint8_t *out, position at, uint64_t sequence,
+                      uint64_t reads)
+{
+    uint8_t *end = record_head(codec, out, RECORD_WRITE, at);
+    end = varint_write(end, sequence);
+    return (uint32_t)(varint_write(end, reads) - out);
 }
 
 uint32_t record_mixed(struct codec *codec, uint8_t *out, position at, uint64_t value,
                       const struct positions *dependency)
 {
-    uint8_t *end = varint_write(head(codec, out, at, RECORD_MIXED), value);
-    return (uint32_t)(vector(codec, end, dependency) - out);
+    uint8_t *end = record_head(codec, out, RECORD_MIXED, at);
+    end = varint_write(end, value);
+    return (uint32_t)(record_vector(codec, end, dependency) - out);
 }
 
-/* ---- decoding ---- */
+/* ---- decoder ---- */
 
-static void read_vector(struct codec *codec, struct varint_reader *reader, struct record *out)
+/* Reads on; the first trouble sticks and every later read yields 0. */
+struct scan {
+    const uint8_t *at;
+    const uint8_t *end;
+    int trouble; /* 0 none, 1 the stream ends here, -EBADMSG malformed */
+};
+
+static uint64_t scan_fail(struct scan *scan, int trouble)
 {
-    uint64_t threads = varint_read(reader);
-    if (threads > THREADS_MAX) {
-        reader->bad = 1;
+    if (scan->trouble == 0)
+        scan->trouble = trouble;
+    return 0;
+}
+
+static uint64_t scan_varint(struct scan *scan)
+{
+    uint64_t value = 0;
+    if (scan->trouble != 0)
+        return 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        if (scan->at == scan->end)
+            return scan_fail(scan, 1);
+        uint8_t byte = *scan->at++;
+        if (shift == 63 && byte > 1)
+            return scan_fail(scan, -EBADMSG);
+        if (shift > 0 && byte == 0)
+            return scan_fail(scan, -EBADMSG); /* overlong: a shorter form exists */
+        value |= (uint64_t)(byte & 0x7F) << shift;
+        if (byte < 0x80)
+            return value;
+    }
+    return scan_fail(scan, -EBADMSG);
+}
+
+static uint64_t scan_bounded(struct scan *scan, uint64_t least, uint64_t most)
+{
+    uint64_t value = scan_varint(scan);
+    if (scan->trouble == 0 && (value < least || value > most))
+        return scan_fail(scan, -EBADMSG);
+    return value;
+}
+
+static int64_t scan_signed(struct scan *scan)
+{
+    uint64_t coded = scan_varint(scan);
+    return (int64_t)((coded >> 1) ^ (0 - (coded & 1)));
+}
+
+static void scan_vector(struct scan *scan, const struct codec *codec, struct positions *vector)
+{
+    uint32_t threads = (uint32_t)scan_bounded(scan, 0, THREADS_MAX);
+    vector->threads = threads;
+    for (uint32_t t = 0; t < threads && scan->trouble == 0; t++)
+        vector->at[t] = codec->vor.at[t] + scan_varint(scan);
+}
+
+/* Returns the id after the last range. */
+static packet_id scan_ranges(struct scan *scan, packet_id next, struct record *out)
+{
+    out->slot = (uint32_t)scan_bounded(scan, 0, UINT32_MAX);
+    out->count = (uint32_t)scan_bounded(scan, 1, RECORD_RANGES_MAX);
+    for (uint32_t i = 0; i < out->count && scan->trouble == 0; i++) {
+        struct id_range *range = &out->ranges[i];
+        range->first = next + (uint64_t)scan_signed(scan);
+        range->count = (uint32_t)scan_bounded(scan, 1, UINT32_MAX);
+        if (__builtin_add_overflow(range->first, range->count, &next))
+            scan_fail(scan, -EBADMSG);
+    }
+    return next;
+}
+
+static void scan_bytes(struct scan *scan, struct record *out)
+{
+    out->count = (uint32_t)scan_bounded(scan, 0, RECORD_VALUE_MAX_BYTES);
+    if (scan->trouble != 0)
+        return;
+    if ((size_t)(scan->end - scan->at) < out->count) {
+        scan_fail(scan, 1);
         return;
     }
-    out->vector.threads = (uint32_t)threads;
-    for (uint32_t t = 0; t < threads; t++) {
-        codec->vor.at[t] += (uint64_t)unzigzag(varint_read(reader));
-        out->vector.at[t] = codec->vor.at[t];
-    }
+    out->bytes = scan->at;
+    scan->at += out->count;
 }
 
-static void read_receive(struct codec *codec, struct varint_reader *reader, struct record *out)
-{
-    uint64_t queue = varint_read(reader), count = varint_read(reader);
-    if (reader->at && (queue > UINT32_MAX || count < 1 || count > RECORD_RANGES_MAX)) {
-        reader->bad = 1;
-        return;
-    }
-    out->slot = (uint32_t)queue;
-    out->count = (uint32_t)count;
-    for (uint32_t i = 0; i < count && reader->at; i++) {
-        out->ranges[i].first = codec->next_id + (uint64_t)unzigzag(varint_read(reader));
-        uint64_t length = varint_read(reader);
-        if (reader->at && (length < 1 || length > UINT32_MAX))
-            reader->bad = 1;
-        out->ranges[i].count = (uint32_t)length;
-        codec->next_id = out->ranges[i].first + length;
-    }
-}
-
-static void read_bytes(struct varint_reader *reader, struct record *out)
-{
-    uint64_t length = varint_read(reader);
-    if (length > RECORD_VALUE_MAX_BYTES) {
-        reader->bad = 1;
-    } else if (reader->at) {
-        out->count = (uint32_t)length;
-        out->bytes = reader->at;
-        reader->at = (size_t)(reader->end - reader->at) < length ? NULL : reader->at + length;
-    }
-}
-
-static void read_clock(struct codec *codec, struct varint_reader *reader, struct record *out)
-{
-    uint64_t slot = varint_read(reader);
-    if (slot >= RECORD_CLOCKS) {
-        reader->bad = 1;
-        return;
-    }
-    codec->clock_ns[slot] =
-        (int64_t)((uint64_t)codec->clock_ns[slot] + (uint64_t)unzigzag(varint_read(reader)));
-    out->slot = (uint32_t)slot;
-    out->number = codec->clock_ns[slot];
-}
-
-static void read_load(struct varint_reader *reader, struct record *out)
-{
-    out->value = varint_read(reader);
-    uint64_t writer = varint_read(reader);
-    if (writer > THREADS_MAX)
-        reader->bad = 1;
-    out->writer = writer ? (uint32_t)writer - 1 : NO_THREAD;
-    out->written = varint_read(reader);
-}
-
-static void read_body(struct codec *codec, struct varint_reader *reader, struct record *out)
+static void scan_body(struct scan *scan, const struct codec *codec, struct record *out,
+                      packet_id *next_id)
 {
     switch (out->kind) {
     case RECORD_ORDER:
     case RECORD_FAIL:
     case RECORD_READ:
-        out->sequence = varint_read(reader);
+        out->sequence = scan_varint(scan);
         break;
     case RECORD_WRITE:
-        out->sequence = varint_read(reader);
-        out->reads = varint_read(reader);
+        out->sequence = scan_varint(scan);
+        out->reads = scan_varint(scan);
         break;
     case RECORD_NUMBER:
-        out->number = unzigzag(varint_read(reader));
+        out->number = scan_signed(scan);
         break;
     case RECORD_BYTES:
-        read_bytes(reader, out);
+        scan_bytes(scan, out);
         break;
     case RECORD_CLOCK:
-        read_clock(codec, reader, out);
+        out->slot = (uint32_t)scan_bounded(scan, 0, RECORD_CLOCKS - 1);
+        out->number = (int64_t)((uint64_t)codec->clock_ns[out->slot] + (uint64_t)scan_signed(scan));
         break;
     case RECORD_RECEIVE:
-        read_receive(codec, reader, out);
+        *next_id = scan_ranges(scan, codec->next_id, out);
         break;
-    case RECORD_OUT: {
-        uint64_t packets = varint_read(reader);
-        if (packets > UINT32_MAX)
-            reader->bad = 1;
-        out->count = (uint32_t)packets;
-        read_vector(codec, reader, out);
+    case RECORD_OUT:
+        out->count = (uint32_t)scan_bounded(scan, 0, UINT32_MAX);
+        scan_vector(scan, codec, &out->vector);
         break;
-    }
     case RECORD_LOAD:
-        read_load(reader, out);
+        out->value = scan_varint(scan);
+        out->writer = (uint32_t)scan_bounded(scan, 0, THREADS_MAX) - 1; /* 0 -> NO_THREAD */
+        out->written = scan_varint(scan);
         break;
     case RECORD_MIXED:
-        out->value = varint_read(reader);
-        read_vector(codec, reader, out);
+        out->value = scan_varint(scan);
+        scan_vector(scan, codec, &out->vector);
         break;
     case RECORD_KINDS:
-        break;
+        scan_fail(scan, -EBADMSG);
     }
 }
 
@@ -248,35 +200,43 @@ int record_decode(struct codec *codec, const uint8_t *bytes, size_t length, stru
 {
     if (length == 0)
         return 0;
-    struct varint_reader reader = {.at = bytes + 1, .end = bytes + length};
-    struct codec ahead = *codec; /* the caller's stays as it is unless all is well */
-    out->kind = (enum record_kind)(bytes[0] & 15);
-    if (out->kind == 0 || out->kind >= RECORD_KINDS)
+    struct scan scan = {bytes + 1, bytes + length, 0};
+    unsigned kind = bytes[0] & ((1u << RECORD_KIND_BITS) - 1);
+    uint64_t skip = bytes[0] >> RECORD_KIND_BITS;
+    if (kind == 0 || kind >= RECORD_KINDS)
         return -EBADMSG;
-    uint64_t skip = bytes[0] >> 4;
-    if (skip == SKIP_ESCAPE)
-        skip += varint_read(&reader);
-    ahead.position += skip + 1;
-    out->position = ahead.position;
-    if (reader.at)
-        read_body(&ahead, &reader, out);
-    if (reader.bad)
+    if (skip == RECORD_SKIP_LONG && __builtin_add_overflow(skip, scan_varint(&scan), &skip))
         return -EBADMSG;
-    if (reader.at == NULL) /* cut inside a record; or one that could never be whole */
-        return length >= RECORD_MAX_BYTES ? -EBADMSG : 0;
-    if (reader.at - bytes > RECORD_MAX_BYTES)
+
+    position at;
+    packet_id next_id = codec->next_id;
+    if (__builtin_add_overflow(codec->position, skip, &at) || at == UINT64_MAX)
         return -EBADMSG;
-    *codec = ahead;
-    return (int)(reader.at - bytes);
+    out->kind = (enum record_kind)kind;
+    out->position = at + 1;
+    scan_body(&scan, codec, out, &next_id);
+    if (scan.trouble != 0)
+        return scan.trouble < 0 ? scan.trouble : 0;
+
+    codec->position = out->position;
+    codec->next_id = next_id;
+    if (kind == RECORD_CLOCK)
+        codec->clock_ns[out->slot] = out->number;
+    if (kind == RECORD_OUT || kind == RECORD_MIXED) {
+        codec->vor.threads = out->vector.threads;
+        memcpy(codec->vor.at, out->vector.at, out->vector.threads * sizeof(position));
+    }
+    ASSERT(scan.at > bytes && scan.at <= scan.end);
+    return (int)(scan.at - bytes);
 }
 
 const char *record_kind_name(enum record_kind kind)
 {
     static const char *const names[RECORD_KINDS] = {
-        [RECORD_ORDER] = "order", [RECORD_FAIL] = "fail",       [RECORD_NUMBER] = "number",
-        [RECORD_BYTES] = "bytes", [RECORD_CLOCK] = "clock",     [RECORD_RECEIVE] = "receive",
-        [RECORD_OUT] = "out",     [RECORD_LOAD] = "load",       [RECORD_READ] = "read",
+        [RECORD_ORDER] = "order", [RECORD_FAIL] = "fail",   [RECORD_NUMBER] = "number",
+        [RECORD_BYTES] = "bytes", [RECORD_CLOCK] = "clock", [RECORD_RECEIVE] = "receive",
+        [RECORD_OUT] = "out",     [RECORD_LOAD] = "load",   [RECORD_READ] = "read",
         [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed",
     };
-    return kind < RECORD_KINDS && names[kind] ? names[kind] : "unknown";
+    return (unsigned)kind < RECORD_KINDS && names[kind] ? names[kind] : "unknown";
 }

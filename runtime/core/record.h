@@ -12,7 +12,7 @@
  *   BYTES    length, bytes
  *   CLOCK    clock slot, signed nanoseconds since this thread's last reading of that slot
  *   RECEIVE  queue, count of ranges, then per range: signed gap to the id after the last, length
- *   OUT      count of packets, count of threads, then per thread position since the last VOR
+ *   OUT      count of packets, count of threads, then per thread position since the last vector
  *   LOAD     value, writer + 1 (0 = nobody yet), writer's position (R5)
  *   READ     write sequence (R7)            WRITE    sequence, reads since the last write (R7)
  *   MIXED    value, positions of all threads as in OUT (R10)
@@ -81,17 +81,17 @@ void codec_reset(struct codec *codec, position start);
 /*
  * Encoders. Each writes one record for the event at `at` (greater than codec->position) to
  * `out`, which has room for RECORD_MAX_BYTES, updates the codec and returns the bytes written.
- * One thread at a time for one codec.
+ * One thread at a time for one codec. The inline ones are defined in record_hot.h.
  */
-uint32_t record_order(struct codec *codec, uint8_t *out, position at, uint64_t sequence);
+static inline uint32_t record_order(struct codec *codec, uint8_t *out, position at, uint64_t sequence);
 uint32_t record_fail(struct codec *codec, uint8_t *out, position at, uint64_t sequence);
 uint32_t record_number(struct codec *codec, uint8_t *out, position at, int64_t value);
 uint32_t record_bytes(struct codec *codec, uint8_t *out, position at, const void *bytes,
                       uint32_t length);
-uint32_t record_clock(struct codec *codec, uint8_t *out, position at, uint32_t slot, int64_t ns);
-uint32_t record_receive(struct codec *codec, uint8_t *out, position at, uint32_t queue,
+static inline uint32_t record_clock(struct codec *codec, uint8_t *out, position at, uint32_t slot, int64_t ns);
+static inline uint32_t record_receive(struct codec *codec, uint8_t *out, position at, uint32_t queue,
                         const struct id_range *ranges, uint32_t count);
-uint32_t record_out(struct codec *codec, uint8_t *out, position at, uint32_t packets,
+static inline uint32_t record_out(struct codec *codec, uint8_t *out, position at, uint32_t packets,
                     const struct positions *vor);
 uint32_t record_load(struct codec *codec, uint8_t *out, position at, uint64_t value,
                      uint32_t writer, position written);
@@ -109,5 +109,7 @@ uint32_t record_mixed(struct codec *codec, uint8_t *out, position at, uint64_t v
 int record_decode(struct codec *codec, const uint8_t *bytes, size_t length, struct record *out);
 
 const char *record_kind_name(enum record_kind kind);
+
+#include "record_hot.h"
 
 #endif

@@ -2,6 +2,7 @@
 #include "hooks/effect.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +57,9 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
     int64_t value;
     if (length == 0)
         return;
-    while (process_mode() == MODE_RECORD && atomic_load(&queued) >= EFFECTS_MAX)
-        futex_wait(&queued, EFFECTS_MAX, 1000000);
+    for (uint32_t waiting; process_mode() == MODE_RECORD &&
+                           (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
+        futex_wait(&queued, waiting, 1000000);
     bool replayed = REPLAYED_ALONE(thread, "output",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)
@@ -65,6 +67,16 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
     thread->core.effects++;
     if (!replayed || thread->core.effects > process.effects_done[thread->core.index])
         enqueue(thread, fd, bytes, (uint32_t)length, replayed);
+}
+
+/*
+ * Would a write of an effect return at once? A pipe says yes when it has room for EFFECT_MAX_BYTES.
+ * The I/O thread must not wait for who reads stdout: its silence would look like our death.
+ */
+static bool writable(int fd)
+{
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
+    return poll(&out, 1, 0) != 0; /* an error, too, is told by write */
 }
 
 uint32_t effects_perform(const struct positions *stable, uint32_t limit,
@@ -75,7 +87,7 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
     while (performed < limit && atomic_load(&queued) > 0) {
         pthread_mutex_lock(&mutex);
         struct effect *head = first;
-        if (head && positions_cover(stable, &head->vor)) {
+        if (head && positions_cover(stable, &head->vor) && writable(head->fd)) {
             first = head->next;
             if (first == NULL)
                 last = &first;
@@ -88,7 +100,7 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
             break;
         for (uint32_t written = 0; written < head->length;) {
             ssize_t n = write(head->fd, head->bytes + written, head->length - written);
-            if (n <= 0 && errno != EINTR)
+            if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
                 break; /* a closed stdout is the NF's user's wish */
             written += n > 0 ? (uint32_t)n : 0;
         }
@@ -134,15 +146,34 @@ static int stream_fd(FILE *stream)
     return fd;
 }
 
+/* Long texts are several effects. */
+static void effects(struct nf_thread *thread, int fd, const char *bytes, size_t length)
+{
+    for (size_t done = 0; done < length;) {
+        size_t piece = length - done > EFFECT_MAX_BYTES ? EFFECT_MAX_BYTES : length - done;
+        effect(thread, fd, bytes + done, piece);
+        done += piece;
+    }
+}
+
 static int print(FILE *stream, const char *format, va_list arguments)
 {
     if (nf_self == NULL)
         return vfprintf(stream, format, arguments);
-    char text[EFFECT_MAX_BYTES];
+    char text[EFFECT_MAX_BYTES], *longer = NULL;
+    va_list again;
+    va_copy(again, arguments);
     int length = vsnprintf(text, sizeof text, format, arguments);
+    if (length >= (int)sizeof text) {
+        longer = malloc((size_t)length + 1);
+        if (longer == NULL)
+            process_fail(STATUS_MEMORY, "no memory to print %d bytes", length);
+        vsnprintf(longer, (size_t)length + 1, format, again);
+    }
+    va_end(again);
     if (length > 0)
-        effect(nf_self, stream_fd(stream), text,
-               length < EFFECT_MAX_BYTES ? (size_t)length : EFFECT_MAX_BYTES - 1);
+        effects(nf_self, stream_fd(stream), longer ? longer : text, (size_t)length);
+    free(longer);
     return length;
 }
 
@@ -201,14 +232,7 @@ HOOK size_t __palisade_fwrite(const void *bytes, size_t size, size_t count, FILE
 {
     if (nf_self == NULL)
         return fwrite(bytes, size, count, stream);
-    const char *from = bytes;
-    int fd = stream_fd(stream);
-    for (size_t left = size * count; left > 0;) {
-        size_t piece = left > EFFECT_MAX_BYTES ? EFFECT_MAX_BYTES : left;
-        effect(nf_self, fd, from, piece);
-        from += piece;
-        left -= piece;
-    }
+    effects(nf_self, stream_fd(stream), bytes, size * count);
     return count;
 }
 

@@ -118,18 +118,26 @@ HOOK int __palisade_pthread_mutex_destroy(pthread_mutex_t *mutex)
     return atomic_load(&nf_mutex_of(mutex)->word) ? EBUSY : 0;
 }
 
+/* The word is ours; the order needs a record, for another thread had the lock last. */
+static __attribute__((noinline)) int lock_changes_owner(pthread_mutex_t *native)
+{
+    lock_record(nf_self, log_ready(nf_self), nf_mutex_of(native));
+    return 0;
+}
+
+/* Small on purpose: free, ordinary, recording, and mostly ours before: nothing is called. */
 HOOK int __palisade_pthread_mutex_lock(pthread_mutex_t *native)
 {
     struct nf_mutex *mutex = nf_mutex_of(native);
     struct nf_thread *thread = nf_self;
-    if (__builtin_expect(process_mode() == MODE_RECORD && !barrier_up() && thread != NULL &&
-                             log_has_room(&run_of(thread)->log) && mutex->kind == 0,
-                         1) &&
-        __builtin_expect(native_try(mutex), 1)) {
-        lock_record(thread, &run_of(thread)->log, mutex);
-        return 0;
-    }
-    __attribute__((musttail)) return palisade_mutex_lock_entry(native);
+    if (__builtin_expect(!recording_plainly() || thread == NULL || mutex->kind != 0 ||
+                             !native_try(mutex),
+                         0))
+        __attribute__((musttail)) return palisade_mutex_lock_entry(native);
+    if (mutex->order.owner != thread->core.index + 1)
+        __attribute__((musttail)) return lock_changes_owner(native);
+    lock_record(thread, &run_of(thread)->log, mutex);
+    return 0;
 }
 
 int palisade_mutex_lock_restartable(pthread_mutex_t *native)
@@ -257,11 +265,11 @@ int palisade_mutex_timedlock_restartable(pthread_mutex_t *native, const struct t
 HOOK int __palisade_pthread_mutex_unlock(pthread_mutex_t *native)
 {
     struct nf_mutex *mutex = nf_mutex_of(native);
-    if (process_mode() == MODE_OFF || nf_self == NULL)
+    struct nf_thread *thread = nf_self;
+    if (__builtin_expect(thread == NULL, 0))
         return pthread_mutex_unlock(native);
     if (__builtin_expect(mutex->kind != 0, 0)) {
-        if (atomic_load_explicit(&mutex->holder, memory_order_relaxed) !=
-            nf_self->core.index + 1)
+        if (atomic_load_explicit(&mutex->holder, memory_order_relaxed) != thread->core.index + 1)
             return EPERM;
         if (mutex->depth > 0) {
             mutex->depth--;

@@ -21,8 +21,7 @@ static inline bool native_try(struct nf_mutex *mutex)
 /* The event of an acquisition whose native half was done (recording). */
 static inline void lock_record(struct nf_thread *thread, struct log *log, struct nf_mutex *mutex)
 {
-    if (!ev_order_elided(&thread->core, log, &mutex->order))
-        ev_order_record(&thread->core, log, &mutex->order);
+    ev_order_record(&thread->core, log, &mutex->order);
     atomic_store_explicit(&mutex->holder, thread->core.index + 1, memory_order_release);
 }
 

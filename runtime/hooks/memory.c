@@ -10,6 +10,7 @@
 #include "abi_internal.h"
 #include "heap/heap.h"
 #include "hooks/lock.h"
+#include "hooks/thread.h"
 
 static void order_lock(void *context, uint32_t thread)
 {
@@ -114,4 +115,9 @@ HOOK char *__palisade_strndup(const char *text, size_t limit)
 HOOK char *__palisade_strdup(const char *text)
 {
     return __palisade_strndup(text, strlen(text));
+}
+
+void memory_thread_exit(struct nf_thread *thread)
+{
+    heap_thread_exit(process.heap, thread->core.index, &order);
 }

@@ -10,7 +10,7 @@
 #define DRAIN_PAUSE_MS 2
 
 static struct memory_stream *streams[SOCKETS_MAX]; /* by the socket's reader */
-static _Atomic uint32_t workers[THREADS_MAX];      /* the worker a thread is, + 1 */
+static uint32_t workers[THREADS_MAX]; /* the worker a thread is, + 1; written by that thread */
 static _Atomic uint64_t log_bytes;
 
 void memory_io_open(void)
@@ -54,7 +54,7 @@ static struct memory_stream *stream_of(uint32_t socket)
         if (streams[socket] == NULL)
             process_fail(STATUS_USAGE, "the packet plug-in has no worker %u on port %u", worker,
                          IMAGE->sockets[socket].port);
-        atomic_store(&workers[nf_self->core.index], worker + 1);
+        workers[nf_self->core.index] = worker + 1;
     }
     return streams[socket];
 }
@@ -69,17 +69,17 @@ bool memory_io_ready(uint32_t socket)
     return process.memory_io->ready(stream_of(socket));
 }
 
-/* ---- draining ---- */
-
-static void send_output(void *context, uint32_t thread, const struct output *entry)
+void memory_io_send(uint32_t port, const struct msghdr *message)
 {
-    (void)context;
-    uint32_t worker = atomic_load(&workers[thread]);
-    struct memory_stream *stream =
-        process.memory_io->open(entry->port, worker ? worker - 1 : 0);
-    struct iovec bytes = {.iov_base = (void *)(entry + 1), .iov_len = entry->length};
-    process.memory_io->send(stream, &bytes, 1);
+    static __thread struct memory_stream *outgoing[PORTS_MAX];
+    if (outgoing[port] == NULL) {
+        uint32_t worker = workers[nf_self->core.index];
+        outgoing[port] = process.memory_io->open(port, worker ? worker - 1 : 0);
+    }
+    process.memory_io->send(outgoing[port], message->msg_iov, message->msg_iovlen);
 }
+
+/* ---- draining ---- */
 
 static void report(void)
 {
@@ -98,7 +98,6 @@ void memory_io_run(void)
                 atomic_fetch_add(&log_bytes, chunk.length);
                 work++;
             }
-            work += ship_drain(t, send_output, NULL);
         }
         if (work == 0)
             io_sleep(DRAIN_PAUSE_MS);

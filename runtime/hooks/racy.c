@@ -143,20 +143,21 @@ static void store(void *address, uint64_t value, uint32_t bytes)
 
 /*
  * The common case, in line: recording, the word is where its hash says, and its seqlock did not
- * move since this thread looked last; so neither value nor version changed. The lock is odd while
- * a store is under way and even, 2 at least, after the first: a stamp.
+ * move since this thread looked last, nor did the value. The lock is odd while a store is under way
+ * and even, 2 at least, after the first: a stamp.
  */
-static inline bool load_unchanged(const void *address, uint64_t *value)
+static inline bool load_unchanged(const void *address, uint32_t bytes, uint64_t *value)
 {
     struct nf_thread *thread = nf_self;
-    if (__builtin_expect(process_mode() != MODE_RECORD || thread == NULL, 0))
+    if (__builtin_expect(!recording_plainly() || thread == NULL, 0))
         return false;
     const struct word_version *entry =
         &IMAGE->versions[hash_address((uint64_t)address) & (VERSIONS_MAX - 1)];
     uint32_t lock = atomic_load_explicit(&entry->lock, memory_order_acquire);
+    *value = read_word(address, bytes);
     return lock != 0 &&
            atomic_load_explicit(&entry->address, memory_order_relaxed) == (uint64_t)address &&
-           ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock, value);
+           ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock, *value);
 }
 
 /* Looking again and again may be how the program waits for a thread that is stopped already: so a
@@ -174,7 +175,7 @@ static inline bool load_unchanged(const void *address, uint64_t *value)
         uint64_t value;                                                                            \
         if (__builtin_expect(barrier_up(), 0))                                                     \
             __attribute__((musttail)) return palisade_load##bytes##_entry(address);                \
-        return (type)(load_unchanged(address, &value) ? value : load(address, bytes));             \
+        return (type)(load_unchanged(address, bytes, &value) ? value : load(address, bytes));             \
     }
 
 LOAD(uint8_t, 1)

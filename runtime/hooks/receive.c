@@ -54,19 +54,18 @@ static void fill_address(void *out, socklen_t *length, uint16_t port, const uint
 static uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_t *bytes,
                              uint16_t length)
 {
-    uint32_t stored = 0;
-    for (size_t i = 0; i < message->msg_iovlen && stored < length; i++) {
-        size_t piece = message->msg_iov[i].iov_len;
-        if (__builtin_expect(piece > length - stored, 1))
-            piece = length - stored;
+    size_t stored = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        size_t piece = message->msg_iov[i].iov_len, left = length - stored;
+        piece = piece < left ? piece : left;
         memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
-        stored += (uint32_t)piece;
+        stored += piece;
     }
     if (message->msg_name)
         fill_address(message->msg_name, &message->msg_namelen, port, bytes, length);
     message->msg_controllen = 0;
     message->msg_flags = stored < length ? MSG_TRUNC : 0;
-    return stored;
+    return (uint32_t)stored;
 }
 
 /* ---- waiting ---- */
@@ -130,8 +129,10 @@ static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t 
     return taken;
 }
 
-/* Takes up to `limit` packets from the queue into `messages`. Finding none is an event only for who
- * does not wait. Live; NF thread. */
+/*
+ * Takes up to `limit` packets from the queue into `messages`. Live; NF thread. That there are none is
+ * an event unless the caller will `wait` for some.
+ */
 static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
                      struct mmsghdr *messages, uint32_t limit, bool wait)
 {
@@ -200,12 +201,16 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
     }
     struct log *log = log_ready(thread);
     struct queue *queue = process.queues[index];
-    do { /* another reader of the socket may be faster than one who waits */
-        if (process.memory_io == NULL && !queue_ready(queue))
-            wait_queues(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS);
-        received = process.memory_io ? take_memory(thread, log, index, messages, limit)
-                                     : take(thread, log, index, messages, limit, wait);
-    } while (received == 0 && wait && process.memory_io == NULL);
+    if (process.memory_io) {
+        received = take_memory(thread, log, index, messages, limit);
+    } else {
+        wait = wait && limit > 0;
+        do {
+            if (!queue_ready(queue))
+                wait_queues(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS);
+            received = take(thread, log, index, messages, limit, wait);
+        } while (received == 0 && wait); /* another reader of the socket was faster */
+    }
     if (received == 0)
         errno = EAGAIN;
     return received ? (int)received : -1;
@@ -213,6 +218,10 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
 
 static bool waits(int fd, int flags)
 {
+    if (flags & (MSG_PEEK | MSG_ERRQUEUE))
+        process_fail(STATUS_UNMODELLED, "recv: MSG_PEEK and MSG_ERRQUEUE are not supported (G8)");
+    if (IMAGE->sockets[socket_index(fd)].asks_only)
+        process_fail(STATUS_UNMODELLED, "recv: UDP sockets cannot be replayed yet (G8)");
     return !(flags & MSG_DONTWAIT) && !IMAGE->sockets[socket_index(fd)].nonblock;
 }
 

@@ -7,6 +7,7 @@
  * output logger. In replay a packet is kept only if the output logger does not have it yet (R14).
  */
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,7 +46,7 @@ static uint64_t place(struct output_ring *ring, uint64_t head, uint32_t bytes)
     return head + padding->total;
 }
 
-/* One message, checked. */
+/* One message, checked; ports and lengths fit 16 bits. */
 struct checked {
     uint16_t port, length;
 };
@@ -53,8 +54,8 @@ struct checked {
 /* False with errno when it cannot be sent. `bound` is the socket's port index + 1, 0 for none. */
 static inline bool check(const struct msghdr *message, uint32_t bound, struct checked *out)
 {
-    size_t length = message->msg_iovlen ? message->msg_iov[0].iov_len : 0;
-    for (size_t i = 1; i < message->msg_iovlen; i++)
+    size_t length = 0;
+    for (size_t i = 0; i < message->msg_iovlen; i++)
         length += message->msg_iov[i].iov_len;
     uint32_t port = bound;
     if (message->msg_name && message->msg_namelen >= offsetof(struct sockaddr_ll, sll_hatype)) {
@@ -62,12 +63,14 @@ static inline bool check(const struct msghdr *message, uint32_t bound, struct ch
         if (ifindex > 0)
             port = (uint32_t)ifindex;
     }
-    if (port == 0 || port > process.port_count) {
+    if (__builtin_expect(port - 1 >= process.port_count, 0)) {
         errno = ENXIO;
         return false;
     }
-    if (length > process.ports[port - 1].mtu + 18u || length > PACKET_MAX_BYTES) {
-        errno = EMSGSIZE;
+    if (__builtin_expect(length > process.ports[port - 1].mtu + 18u ||
+                             length > PACKET_MAX_BYTES || length < sizeof(struct ethhdr),
+                         0)) {
+        errno = length < sizeof(struct ethhdr) ? EINVAL : EMSGSIZE; /* as the kernel says */
         return false;
     }
     *out = (struct checked){.port = (uint16_t)(port - 1), .length = (uint16_t)length};
@@ -75,13 +78,15 @@ static inline bool check(const struct msghdr *message, uint32_t bound, struct ch
 }
 
 static inline uint64_t put(struct output_ring *ring, uint64_t head, uint64_t number,
-                           const struct checked *checked, const struct msghdr *message)
+                           struct checked checked, const struct msghdr *message)
 {
-    uint32_t total = entry_bytes(checked->length);
+    uint32_t total = entry_bytes(checked.length);
     head = place(ring, head, total);
     struct output *entry = (struct output *)(ring->bytes + (head & (OUTPUT_RING_BYTES - 1)));
-    *entry = (struct output){
-        .number = number, .port = checked->port, .length = checked->length, .total = total};
+    entry->number = number;
+    entry->port = checked.port;
+    entry->length = checked.length;
+    entry->total = total;
     uint8_t *bytes = (uint8_t *)(entry + 1);
     for (size_t i = 0; i < message->msg_iovlen; i++) {
         memcpy(bytes, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
@@ -107,6 +112,8 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
     struct checked checked[SEND_BATCH_MAX];
     struct thread_run *run = run_of(thread);
     safe_point(thread);
+    if (IMAGE->sockets[socket_index(fd)].asks_only)
+        process_fail(STATUS_UNMODELLED, "send: UDP sockets cannot be replayed yet (G8)");
     if (count > SEND_BATCH_MAX)
         count = SEND_BATCH_MAX;
     for (; accepted < count; accepted++) {
@@ -132,17 +139,22 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
         first = ev_out_record(&thread->core, log_ready(thread), accepted, process.logs,
                               IMAGE->thread_count, &vor);
     }
+    if (process.memory_io) {
+        for (uint32_t i = 0; i < accepted; i++) {
+            messages[i].msg_len = checked[i].length;
+            memory_io_send(checked[i].port, &messages[i].msg_hdr);
+        }
+        return (int)accepted;
+    }
     uint64_t begin = atomic_load_explicit(&run->outputs.head, memory_order_relaxed), head = begin;
     for (uint32_t i = 0; i < accepted; i++) {
         messages[i].msg_len = checked[i].length;
         if (i >= skip)
-            head = put(&run->outputs, head, first + i, &checked[i], &messages[i].msg_hdr);
+            head = put(&run->outputs, head, first + i, checked[i], &messages[i].msg_hdr);
     }
     atomic_store_explicit(&run->outputs.head, head, memory_order_release);
     prefetch(&run->outputs, head, head - begin);
-    /* From memory nobody waits for the packets: let them gather. */
-    if (process.memory_io == NULL || !room_for(&run->outputs, OUTPUT_RING_BYTES / 2))
-        io_kick();
+    io_kick();
     return (int)accepted;
 }
 

@@ -23,8 +23,13 @@
 
 void socket_queue_open(uint32_t index)
 {
-    if (process.queues[index])
+    if (process.queues[index]) { /* of a socket closed before: what it left is nobody's */
+        struct queue *old = process.queues[index];
+        pthread_mutex_lock(&old->reading);
+        atomic_store(&old->tail, atomic_load(&old->head));
+        pthread_mutex_unlock(&old->reading);
         return;
+    }
     struct queue *queue = aligned_alloc(64, sizeof *queue);
     struct slot *slots = malloc(sizeof *slots * process.options.queue_packets);
     if (queue == NULL || slots == NULL)
@@ -132,9 +137,18 @@ static int fail(int error)
 HOOK int __palisade_socket(int domain, int type, int protocol)
 {
     struct nf_thread *thread = nf_self;
-    if (thread == NULL || domain != AF_PACKET)
+    if (thread == NULL)
         return socket(domain, type, protocol);
-    if ((type & 0xff) != SOCK_RAW)
+    /* What programs open to ask for addresses by ioctl: a virtual one that carries no packets. */
+    bool asks_only = domain == AF_INET && (type & 0xff) == SOCK_DGRAM;
+    if (domain != AF_PACKET && !asks_only) {
+        if (process.options.unmodelled == OPTION_UNMODELLED_ALLOW)
+            return socket(domain, type, protocol);
+        process_fail(STATUS_UNMODELLED, "socket: family %d, type %d cannot be replayed yet, only "
+                                        "AF_PACKET can; or set unmodelled=allow (G8)",
+                     domain, type & 0xff);
+    }
+    if (domain == AF_PACKET && (type & 0xff) != SOCK_RAW)
         process_fail(STATUS_UNMODELLED, "AF_PACKET sockets of type SOCK_DGRAM are not supported; "
                                         "use SOCK_RAW (G8)");
     ordered_lock(thread, &IMAGE->sockets_lock);
@@ -142,7 +156,9 @@ HOOK int __palisade_socket(int domain, int type, int protocol)
     for (uint32_t i = 0; i < SOCKETS_MAX && fd < 0; i++)
         if (!IMAGE->sockets[i].used) {
             IMAGE->sockets[i] = (struct nf_socket){.used = 1,
-                                                   .protocol = ntohs((uint16_t)protocol),
+                                                   .protocol =
+                                                       asks_only ? 0 : ntohs((uint16_t)protocol),
+                                                   .asks_only = asks_only,
                                                    .nonblock = (type & SOCK_NONBLOCK) != 0};
             socket_queue_open(i);
             fd = SOCKET_FD_BASE + (int)i;
@@ -155,6 +171,8 @@ HOOK int __palisade_bind(int fd, const struct sockaddr *address, socklen_t lengt
 {
     if (nf_self == NULL || !socket_is(fd))
         return bind(fd, address, length);
+    if (IMAGE->sockets[socket_index(fd)].asks_only)
+        process_fail(STATUS_UNMODELLED, "bind: UDP sockets cannot be replayed yet (G8)");
     const struct sockaddr_ll *ll = (const struct sockaddr_ll *)address;
     if (length < offsetof(struct sockaddr_ll, sll_hatype) || ll->sll_family != AF_PACKET)
         return fail(EINVAL);
@@ -173,8 +191,21 @@ HOOK int __palisade_setsockopt(int fd, int level, int name, const void *value, s
 {
     if (nf_self == NULL || !socket_is(fd))
         return setsockopt(fd, level, name, value, length);
-    if (level == SOL_SOCKET) /* buffer sizes, timestamps off: nothing that the NF can observe */
-        return 0;
+    if (level == SOL_SOCKET) {
+        switch (name) {
+        case SO_RCVBUF: /* sizes, priorities: nothing that the NF can observe */
+        case SO_SNDBUF:
+        case SO_RCVBUFFORCE:
+        case SO_SNDBUFFORCE:
+        case SO_PRIORITY:
+        case SO_BUSY_POLL:
+        case SO_REUSEADDR:
+            return 0;
+        default:
+            process_fail(STATUS_UNMODELLED, "setsockopt: socket option %d of a packet socket is "
+                                            "not supported yet (G8)", name);
+        }
+    }
     if (level != SOL_PACKET)
         return fail(ENOPROTOOPT);
     switch (name) {

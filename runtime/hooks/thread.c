@@ -103,6 +103,7 @@ __attribute__((no_stack_protector)) static void resume(struct nf_thread *thread)
 {
     regions_tls_restore(thread->core.index, run_of(thread)->tcb);
     __asm__ volatile("movq %0, %%fs:0x28" : : "r"(thread->canary));
+    __asm__ volatile("movq %0, %%fs:0x30" : : "r"(thread->pointer_guard));
     errno = thread->saved_errno;
     context_resume(&thread->context);
 }
@@ -118,19 +119,32 @@ static void *native_start(void *argument)
         resume(thread);
     } else {
         __asm__("movq %%fs:0x28, %0" : "=r"(thread->canary));
+        __asm__("movq %%fs:0x30, %0" : "=r"(thread->pointer_guard));
         stack_enter(thread_stack_top(thread->core.index), begin, thread);
     }
     return NULL;
+}
+
+/*
+ * Signals go to the I/O thread: a handler that interrupts a hook would make events in the middle of
+ * one. What a thread does to itself stays with it.
+ */
+static void block_signals(sigset_t *before)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t all;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
+    pthread_sigmask(SIG_BLOCK, &all, before);
 }
 
 void thread_spawn(uint32_t index)
 {
     pthread_attr_t attributes;
     pthread_t handle;
-    sigset_t ours, before;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGUSR1); /* the I/O thread's: see io/counters.h */
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    sigset_t before;
+    block_signals(&before);
     atomic_store(&process.runs[index].safe, 1); /* until it runs the NF's code */
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -147,6 +161,7 @@ void thread_spawn(uint32_t index)
 static void finish(struct nf_thread *thread, void *result)
 {
     int64_t value;
+    memory_thread_exit(thread);
     thread->result = result;
     bool replayed = REPLAYED_ALONE(thread, "thread exit",
                              ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));

@@ -100,12 +100,23 @@ void value_clocks_floor(void)
         IMAGE->clock_floor_ns[slot] = slot_now(slot) + process.clock_offset_ns[slot];
 }
 
+static bool shows_realtime(uint32_t slot)
+{
+    return slot == CLOCK_REALTIME || slot == CLOCK_REALTIME_COARSE || slot >= SLOT_GETTIMEOFDAY;
+}
+
 void value_clocks_go_live(void)
 {
+    int64_t realtime = 0; /* its views must agree */
     for (uint32_t slot = 0; slot <= SLOT_TIME; slot++) {
         int64_t behind = IMAGE->clock_floor_ns[slot] - slot_now(slot);
         process.clock_offset_ns[slot] = behind > 0 ? behind : 0;
+        if (shows_realtime(slot) && behind > realtime)
+            realtime = behind;
     }
+    for (uint32_t slot = 0; slot <= SLOT_TIME; slot++)
+        if (shows_realtime(slot))
+            process.clock_offset_ns[slot] = realtime;
 }
 
 /* ---- numbers ---- */
@@ -224,6 +235,8 @@ int palisade_clock_nanosleep_restartable(clockid_t clock, int flags, const struc
 {
     if (nf_self == NULL)
         return clock_nanosleep(clock, flags, time, left);
+    if (clock < 0 || clock >= SLOT_GETTIMEOFDAY)
+        return EINVAL;
     int64_t ns = timespec_ns(time);
     if (flags & TIMER_ABSTIME)
         ns -= slot_now((uint32_t)clock) + process.clock_offset_ns[clock];
@@ -247,11 +260,13 @@ unsigned int palisade_sleep_restartable(unsigned int seconds)
     return 0;
 }
 
+/* Restartable: who spins until another thread does something must not keep a barrier up. */
 int palisade_sched_yield_restartable(void)
 {
+    if (nf_self)
+        safe_point(nf_self);
     sched_yield();
     if (nf_self) {
-        safe_point(nf_self);
         number(nf_self, "sched_yield", NULL, 0);
     }
     return 0;

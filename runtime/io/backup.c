@@ -59,10 +59,11 @@ static void drop_staged(void)
 
 static int image_begin(const struct message_image_begin *begin)
 {
+    if (!begin->whole && backup.base == 0)
+        process_fail(STATUS_PROTOCOL, "the output logger sent the changes of snapshot %llu, but no "
+                                      "whole snapshot before",
+                     (unsigned long long)begin->mark.number);
     drop_staged();
-    if (!begin->whole && begin->mark.number != backup.base + 1)
-        process_fail(STATUS_PROTOCOL, "snapshot %llu changes one that is not in place (%llu is)",
-                     (unsigned long long)begin->mark.number, (unsigned long long)backup.base);
     backup.mark = begin->mark;
     free(backup.inputs.pending);
     return snapshot_inputs_read(begin->description, begin->description_bytes, &backup.inputs);
@@ -104,7 +105,9 @@ static int image_pages(const struct message_image_pages *pages)
 static void image_committed(uint64_t number)
 {
     if (!backup.whole_image || number != backup.mark.number)
-        return; /* one we joined in the middle of; the next one is ours */
+        process_fail(STATUS_PROTOCOL, "the output logger committed snapshot %llu, which did not "
+                                      "arrive here",
+                     (unsigned long long)number);
     for (struct staged *staged = backup.first; staged; staged = staged->next)
         for (uint32_t i = 0; i < staged->count; i++)
             regions_apply_page(staged->address + i * (uint64_t)IMAGE_PAGE_BYTES,

@@ -19,7 +19,7 @@ static int take_answer(void *context, const struct message *message)
 {
     struct answer *answer = context;
     if (answer->there)
-        return -EAGAIN; /* an image may come right behind the welcome: it is not ours to take */
+        return 1; /* an image may follow at once: it stays in the line for io_run */
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (message->kind == MESSAGE_WELCOME) {
@@ -43,9 +43,10 @@ static struct message_welcome hello(struct lifeline *line, const struct message 
         error = lifeline_service(line, now_ns(), take_answer, &answer);
     }
     if (!answer.there)
-        process_fail(STATUS_UNREACHABLE, "the %s logger accepted the connection but did not answer "
-                                         "(%s); look at its messages", logger,
-                     error ? strerror(-error) : "time-out");
+        process_fail(STATUS_UNREACHABLE,
+                     "the %s logger accepted the connection but did not answer "
+                     "(%s); look at its messages",
+                     logger, error ? strerror(-error) : "time-out");
     return answer.welcome;
 }
 
@@ -54,8 +55,10 @@ static void open_logger(const struct option_link *link, const char *key, uint16_
 {
     char why[256];
     if (link->device[0] == '\0')
-        process_fail(STATUS_USAGE, "PALISADE_OPTIONS lacks %s=DEVICE@ADDRESS, the link to the %s "
-                                   "logger", key, key[0] == 'i' ? "input" : "output");
+        process_fail(STATUS_USAGE,
+                     "PALISADE_OPTIONS lacks %s=DEVICE@ADDRESS, the link to the %s "
+                     "logger",
+                     key, key[0] == 'i' ? "input" : "output");
     enum status status = wire_open(wire, link->device, 0, why);
     if (status == STATUS_OK)
         status = lifeline_connect(line, link->address, control_port,
@@ -64,15 +67,25 @@ static void open_logger(const struct option_link *link, const char *key, uint16_
         process_fail(status, "%s", why);
 }
 
+static void compute_identity(char *identity, size_t room, char *const *arguments)
+{
+    char options[768];
+    int length = nf_options_identity(&process.options, options, sizeof options / 2);
+    if (length > 0) {
+        identity_arguments(options + length + 1, sizeof options - (size_t)length - 1, arguments);
+        if (options[length + 1])
+            options[length] = ',';
+    }
+    if (length < 0 || identity_text(identity, room, options) < 0)
+        process_fail(STATUS_IDENTITY, "cannot compute the identity of this program");
+}
+
 static struct message_welcome join(struct lifeline *line, struct wire *wire, enum role role,
-                                   const char *logger)
+                                   const char *logger, char *const *arguments)
 {
     static char identity[IDENTITY_MAX_BYTES];
-    char options[512];
-    if (identity[0] == '\0' &&
-        (nf_options_identity(&process.options, options, sizeof options) < 0 ||
-         identity_text(identity, sizeof identity, options) < 0))
-        process_fail(STATUS_IDENTITY, "cannot compute the identity of this program");
+    if (identity[0] == '\0')
+        compute_identity(identity, sizeof identity, arguments);
     struct message message = {.kind = MESSAGE_HELLO, .epoch = io.epoch};
     message.hello.role = (uint8_t)role;
     message.hello.claimant = io.claimant;
@@ -85,7 +98,7 @@ static struct message_welcome join(struct lifeline *line, struct wire *wire, enu
     return welcome;
 }
 
-void io_connect(enum role role)
+void io_connect(enum role role, char *const *arguments)
 {
     if (getrandom(&io.claimant, sizeof io.claimant, 0) != sizeof io.claimant)
         process_fail(STATUS_KERNEL, "getrandom failed");
@@ -94,13 +107,15 @@ void io_connect(enum role role)
     open_logger(&process.options.il, "il", (uint16_t)process.options.il_port, &io.il_wire,
                 &io.il_line);
     /* The output logger first: it says under which epoch we are to claim the inputs. */
-    struct message_welcome ol = join(io.ol_line, io.ol_wire, role, "output");
+    struct message_welcome ol = join(io.ol_line, io.ol_wire, role, "output", arguments);
     io.epoch = ol.epoch;
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
-    struct message_welcome il = join(io.il_line, io.il_wire, role, "input");
+    struct message_welcome il = join(io.il_line, io.il_wire, role, "input", arguments);
     if (il.port_count == 0 || il.port_count != ol.port_count)
-        process_fail(STATUS_PROTOCOL, "the loggers disagree about the ports (%u and %u); start both "
-                                      "with the same --port list", il.port_count, ol.port_count);
+        process_fail(STATUS_PROTOCOL,
+                     "the loggers disagree about the ports (%u and %u); start both "
+                     "with the same --port list",
+                     il.port_count, ol.port_count);
     process.port_count = il.port_count;
     process.ports = malloc(sizeof il.ports);
     if (process.ports == NULL)
@@ -108,9 +123,10 @@ void io_connect(enum role role)
     memcpy(process.ports, il.ports, sizeof il.ports);
     for (uint16_t i = 0; i < il.port_count; i++)
         if (strncmp(il.ports[i].name, ol.ports[i].name, PORT_NAME_BYTES) != 0)
-            process_fail(STATUS_PROTOCOL, "port %u is %s at the input logger and %s at the output "
-                                          "logger; start both with the same --port list", i,
-                         il.ports[i].name, ol.ports[i].name);
+            process_fail(STATUS_PROTOCOL,
+                         "port %u is %s at the input logger and %s at the output "
+                         "logger; start both with the same --port list",
+                         i, il.ports[i].name, ol.ports[i].name);
 }
 
 void io_reign(packet_id first)

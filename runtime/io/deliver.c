@@ -12,7 +12,7 @@
 #include "io/io.h"
 #include "replay/inputs.h"
 
-#define PACKETS_IN_FRAME_MAX 256u /* 3,346 payload bytes hold fewer */
+#define PACKETS_IN_FRAME_MAX 256u /* 3,346 payload bytes hold fewer; queue_packets is at least 512 */
 #define DELIVER_BUDGET_FRAMES 64u
 
 static uint64_t touched; /* sockets that got something this round */

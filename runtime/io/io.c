@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -24,6 +25,7 @@
 #define SLEEP_RUNNING_NS 1000000    /* while NF threads compute: their logs must not wait (R3) */
 #define EXIT_PATIENCE_NS 2000000000 /* a normal exit waits that long to become stable */
 #define IMAGE_QUEUE_BYTES (2u << 20)
+#define SNAPSHOT_RETRY_NS 100000000 /* after one that found no safe moment */
 
 struct io io;
 
@@ -86,6 +88,8 @@ static int from_input_logger(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+    if (message->kind == MESSAGE_REIGN && io.next_input == 0)
+        io.next_input = message->reign.first;
     return 0;
 }
 
@@ -132,16 +136,21 @@ static uint32_t snapshot_round(void)
 {
     switch (snapshot_state()) {
     case SNAPSHOT_IDLE:
-        if (!atomic_load(&process.nf_ready) || inputs_kept() ||
+        /* Not before the input logger said from where it feeds us: inputs_from depends on it. */
+        if (!atomic_load(&process.nf_ready) || io.next_input == 0 || inputs_kept() ||
             io.now_ns < io.next_snapshot_ns)
             return 0;
         snapshot_begin(io.now_ns);
         return 1;
     case SNAPSHOT_BARRIER:
-        if (snapshot_try_copy(io.next_input))
+        if (snapshot_try_copy(io.next_input)) {
             io.next_snapshot_ns = process.options.snapshot_ms
                                       ? io.now_ns + process.options.snapshot_ms * 1000000ll
                                       : INT64_MAX;
+        } else if (snapshot_give_up(io.now_ns)) {
+            journal_event(io.journal, "snapshot_given_up", "{}");
+            io.next_snapshot_ns = io.now_ns + SNAPSHOT_RETRY_NS;
+        }
         return 1; /* stay awake: NF threads are waiting */
     case SNAPSHOT_SHIPPING:
         if (lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES)
@@ -172,8 +181,10 @@ static void exit_round(void)
     struct message message = {.kind = MESSAGE_REFUSE,
                               .refuse = {.status = STATUS_OK, .text = "the program ended"}};
     io_send_ol(NULL, &message);
-    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) > 0; i++) {
+    lifeline_send(io.il_line, &message);
+    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) + lifeline_queued(io.il_line); i++) {
         lifeline_service(io.ol_line, now_ns(), from_output_logger, NULL);
+        lifeline_service(io.il_line, now_ns(), from_input_logger, NULL);
         usleep(1000);
     }
     journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));
@@ -255,6 +266,10 @@ static void sleep_until_needed(void)
 void io_run(enum io_phase phase)
 {
     io.phase = phase;
+    sigset_t pipe; /* who closed our stdout does not end a NF: see effects_perform */
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
     for (uint32_t idle = 0;;) {
         io.now_ns = now_ns();
         uint32_t work = move_packets();

@@ -37,7 +37,7 @@ extern struct io io;
 /* ---- start (connect.c) ---- */
 
 /* Opens wires and lifelines, says hello in the given role. Ends the process when refused. */
-void io_connect(enum role role);
+void io_connect(enum role role, char *const *arguments);
 /* Claims the inputs from `first` under io.epoch. Does not wait for the answer. */
 void io_reign(packet_id first);
 
@@ -55,10 +55,6 @@ uint32_t ship_logs(void);
 uint32_t ship_outputs(void);
 /* Moves what replaying threads send out of their rings, to be shipped after the go-live. */
 void ship_collect_replayed(void);
-/* Hands a thread's outputs to `take` and forgets them; returns how many (io=memory). */
-uint32_t ship_drain(uint32_t thread,
-                    void (*take)(void *context, uint32_t thread, const struct output *entry),
-                    void *context);
 /* Acknowledged log frames are stable (R18). */
 void ship_update_stable(void);
 /* Is there anything a thread has left to ship? */

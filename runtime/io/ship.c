@@ -143,20 +143,6 @@ uint32_t ship_outputs(void)
     return frames;
 }
 
-uint32_t ship_drain(uint32_t thread,
-                    void (*take)(void *context, uint32_t thread, const struct output *entry),
-                    void *context)
-{
-    struct output_ring *ring = &process.runs[thread].outputs;
-    const struct output *entry;
-    uint32_t taken = 0;
-    for (; ring->bytes && (entry = ring_first(ring)) != NULL; taken++) {
-        take(context, thread, entry);
-        ring_pop(ring, entry);
-    }
-    return taken;
-}
-
 void ship_collect_replayed(void)
 {
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {

@@ -120,7 +120,7 @@ void replay_begin(uint32_t living)
     replay.living = living;
     replay.waiting = 0;
     replay.quiescent = false;
-    atomic_store(&process.mode, MODE_REPLAY);
+    process_set_mode(MODE_REPLAY);
     pthread_mutex_unlock(&replay.mutex);
 }
 
@@ -136,7 +136,7 @@ void replay_go_live(void)
 {
     pthread_mutex_lock(&replay.mutex);
     ASSERT(replay.quiescent);
-    atomic_store(&process.mode, MODE_RECORD);
+    process_set_mode(MODE_RECORD);
     stir();
     pthread_mutex_unlock(&replay.mutex);
 }

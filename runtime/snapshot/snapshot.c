@@ -20,6 +20,7 @@
 #include "snapshot/regions.h"
 
 #define REGIONS_MAX (THREADS_MAX + 16u)
+#define BARRIER_PATIENCE_NS 100000000 /* a thread may compute that long while others wait */
 
 static struct {
     enum snapshot_state state;
@@ -102,7 +103,7 @@ void snapshot_begin(int64_t now)
     ASSERT(snapshot.state == SNAPSHOT_IDLE);
     snapshot.raised_ns = now;
     snapshot.state = SNAPSHOT_BARRIER;
-    atomic_store(&process.barrier, 1); /* seq_cst: see safe_enter */
+    process_set_barrier(true);
 }
 
 static bool all_safe(void)
@@ -185,6 +186,15 @@ static void mark_threads(void)
     }
 }
 
+bool snapshot_give_up(int64_t now)
+{
+    if (snapshot.state != SNAPSHOT_BARRIER || now - snapshot.raised_ns < BARRIER_PATIENCE_NS)
+        return false;
+    snapshot.state = SNAPSHOT_IDLE;
+    process_set_barrier(false);
+    return true;
+}
+
 bool snapshot_try_copy(packet_id next_input)
 {
     ASSERT(snapshot.state == SNAPSHOT_BARRIER);
@@ -204,8 +214,7 @@ bool snapshot_try_copy(packet_id next_input)
                region.end - region.start);
         bytes += region.end - region.start;
     }
-    atomic_store(&process.barrier, 0);
-    futex_wake(&process.barrier, INT32_MAX);
+    process_set_barrier(false);
     int64_t now = now_ns();
     snapshot.figures = (struct snapshot_figures){.number = snapshot.mark.number,
                                                  .pause_ns = now - snapshot.raised_ns,

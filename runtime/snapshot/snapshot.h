@@ -40,6 +40,11 @@ void snapshot_begin(int64_t now);
  */
 bool snapshot_try_copy(packet_id next_input);
 /*
+ * In SNAPSHOT_BARRIER for too long: lowers the barrier, back to SNAPSHOT_IDLE; true then. A thread
+ * that comes to no wait may itself be spinning for one that is held at the barrier.
+ */
+bool snapshot_give_up(int64_t now);
+/*
  * In SNAPSHOT_SHIPPING: hands the next messages to `send` (0 or -errno) as long as `room` bytes
  * last. Reaches SNAPSHOT_COMMITTING when all are sent.
  */

@@ -14,18 +14,40 @@ from stage import expect
 
 
 def undisturbed(mode):
-    return lambda stage: nothing_happened(stage.conduct(mode=mode, kill=False))
+    return lambda stage: "{witness_sent} packets".format(
+        **nothing_happened(stage.conduct(mode=mode, kill=False)))
+
+
+GARBAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "garbage.py")
+LINK_GARBAGE = (("master", "il"), ("master", "ol"), ("gate", "ilm"), ("gate", "olm"))
 
 
 def garbage(mode):
-    """Thousands of damaged packets beside the load change nothing."""
+    """Thousands of damaged packets beside the load change nothing; on the links damaged frames are
+    counted, by kind, at both ends."""
     def test(stage):
-        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "garbage.py")
+        companions = [("packets", "client", ("python3", GARBAGE, "packets", "eth0", "8"))]
+        if mode == "cold":
+            companions += [(f"frames-{device}", namespace,
+                            ("python3", GARBAGE, "frames", device, "8"))
+                           for namespace, device in LINK_GARBAGE]
         result = nothing_happened(stage.conduct(mode=mode, kill=False,
-                                                companion=("python3", program, "8", "1")))
-        with open(os.path.join(stage.keep, "companion.log"), encoding="ascii") as log:
-            expect(int(log.read()) > 1000, "no damaged packets were sent")
-        return result
+                                                companions=tuple(companions)))
+        for name, _, _ in companions:
+            with open(os.path.join(stage.keep, f"{name}.log"), encoding="ascii") as log:
+                expect(int(log.read()) > 1000, f"{name}: no garbage was sent")
+        counters = result["counters"] if mode == "cold" else {}
+        for part, link in (("input-logger", "links.ilm"), ("output-logger", "links.olm"),
+                           ("master", "input_link"), ("master", "output_link")):
+            if mode != "cold":
+                break
+            counts = counters[part]
+            for key in link.split("."):
+                counts = counts[key]
+            for kind in ("truncated", "bad_version", "bad_kind", "bad_checksum"):
+                expect(counts["dropped_error"][kind] > 0, f"{part}, {link}: no {kind} is counted")
+            expect(counts["dropped_session"] > 0, f"{part}, {link}: no dropped_session is counted")
+        return f"{result['witness_sent']} packets"
     return test
 
 
@@ -33,7 +55,7 @@ def nothing_happened(result):
     for key in ("lost", "doubled", "reordered", "altered", "broken", "ports_reused"):
         expect(result[key] == 0, f"{key}: {result[key]}")
     expect(result["passed"], f"not passed: {result}")
-    return f"{result['witness_sent']} packets"
+    return result
 
 
 def restarted(stage):

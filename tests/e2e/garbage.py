@@ -1,5 +1,9 @@
-"""garbage SECONDS SEED: sends damaged packets from eth0, each a valid one with some bytes or its
-length changed."""
+"""garbage packets|frames DEVICE SECONDS: sends damaged ones, a thousand a second or so.
+
+packets   IPv4 and ARP towards the router, each a valid one with some bytes or its length changed
+frames    Palisade's own (docs/protocol.md, "Frames"): other versions, kinds, sessions and epochs,
+          wrong checksums and lengths, noise
+"""
 
 import random
 import socket
@@ -7,6 +11,7 @@ import struct
 import sys
 import time
 
+ETHERTYPE, VERSION, KINDS = 0x88B5, 1, range(1, 5)
 ROUTER, CLIENT, SERVER = "10.1.0.1", "10.1.0.2", "10.2.0.2"
 
 
@@ -40,16 +45,52 @@ def router_mac():
     sys.exit("garbage: the router is not known yet")
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc = CRC_TABLE[(crc ^ byte) & 0xff] ^ crc >> 8
+    return crc ^ 0xffffffff
+
+
+def crc_entry(value):
+    for _ in range(8):
+        value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    return value
+
+
+CRC_TABLE = [crc_entry(value) for value in range(256)]
+
+
+def frame(chance, own_mac):
+    body = chance.randbytes(chance.randrange(200))
+    damage = chance.choice(("version", "kind", "session", "checksum", "length", "noise"))
+    version = chance.randrange(2, 256) if damage == "version" else VERSION
+    kind = chance.choice((0, 5, 200)) if damage == "kind" else chance.choice(KINDS)
+    length = len(body) + (chance.randrange(1, 4000) if damage == "length" else 0)
+    header = struct.pack("<BBHHHIIQQI", version, kind, chance.randrange(4), length,
+                         chance.randrange(4), chance.randrange(3), chance.randrange(1 << 32),
+                         chance.randrange(1 << 20), chance.randrange(1 << 20),
+                         chance.randrange(1 << 12))
+    checksum = crc32c(header + bytes(4) + body)
+    if damage == "checksum":
+        checksum ^= 1 << chance.randrange(32)
+    frame = header + struct.pack("<I", checksum) + body
+    if damage == "noise":
+        frame = chance.randbytes(chance.randrange(200))
+    return b"\xff" * 6 + own_mac + struct.pack("!H", ETHERTYPE) + frame
+
+
 def main():
-    chance = random.Random(int(sys.argv[2]))
+    what, name, seconds = sys.argv[1:]
+    chance = random.Random(1)
     device = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    device.bind(("eth0", 0))
+    device.bind((name, 0))
     own_mac = device.getsockname()[4]
-    end = time.monotonic() + float(sys.argv[1])
+    router = router_mac() if what == "packets" else None
+    end = time.monotonic() + float(seconds)
     sent = 0
-    target = router_mac()
     while time.monotonic() < end:
-        device.send(packet(chance, target, own_mac))
+        device.send(packet(chance, router, own_mac) if router else frame(chance, own_mac))
         sent += 1
         time.sleep(0.0005)
     print(sent)

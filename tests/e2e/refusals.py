@@ -3,14 +3,17 @@
 import json
 import os
 import shutil
+import subprocess
+import time
 
 from demolib.gateway import NAT_OPTIONS, Cold
 from demolib.processes import Process, ProcessDied
 from demolib.refuse import FAILED, PRIVILEGE, USAGE, Refusal
-from demolib.topology import Topology
+from demolib.topology import SERVER_ADDRESS, Topology
 from stage import Broken, expect, expect_refusal, run
 
-INTERFACE, BUSY, RANDOMISED, IDENTITY, NO_BACKUP = 66, 67, 68, 69, 75
+INTERFACE, BUSY, RANDOMISED, IDENTITY, MEMORY, DISK, NO_BACKUP = \
+    66, 67, 68, 69, 70, 71, 75
 
 
 # ---- the demonstration and the plain NAT ----
@@ -74,11 +77,11 @@ class Protected:
             raise Broken(str(failure)) from None
         return self.gateway
 
-    def logger(self, name, **changes):
+    def logger(self, name, prefix=(), **changes):
         """Runs a logger that is expected to refuse."""
         settings = {"port": "lan=lan", "link": "ilm", "state": self.topology.directory, **changes}
         words = [word for key, value in settings.items() for word in (f"--{key}", value)]
-        return run(self.stage.program(f"palisade-{name}-logger"), *words,
+        return run(*prefix, self.stage.program(f"palisade-{name}-logger"), *words,
                    namespace=self.topology.name("gate"))
 
 
@@ -136,7 +139,7 @@ def backup_options(stage):
         gateway = protected.start()
         said = backup_refused(stage, protected, *gateway.nat_command(
             "backup", options=[*NAT_OPTIONS, "--timeout-udp", "77"]))
-        expect("--timeout-udp" in said or "option" in said, f"no option is named: {said}")
+        expect("--timeout-udp,77" in said, f"the option is not named: {said}")
 
 
 def backup_build(stage):
@@ -170,6 +173,91 @@ def no_backup(stage):
         expect_refusal((status, "", gateway.output_logger.tail()), NO_BACKUP, "backup")
 
 
+# ---- full disk, no memory ----
+
+class SmallDisk:
+    """A file system that can be filled, at `path`."""
+
+    def __init__(self, path):
+        self.path, self.filling = path, os.path.join(path, "filling")
+
+    def __enter__(self):
+        os.makedirs(self.path, exist_ok=True)
+        done = run("mount", "-t", "tmpfs", "-o", "size=64k", "none", self.path)
+        expect(done[0] == 0, f"mount: {done[2]}")
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "--lazy", self.path], check=False)
+
+    def fill(self):
+        with open(self.filling, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+
+    def free(self):
+        os.unlink(self.filling)
+
+
+def disk_start(stage):
+    with Protected(stage) as protected:
+        with SmallDisk(os.path.join(protected.topology.directory, "full")) as disk:
+            disk.fill()
+            for name in ("input", "output"):
+                expect_refusal(protected.logger(name, state=disk.path), DISK, disk.path)
+
+
+def disk_takeover(stage):
+    """No epoch on disk, no takeover: nothing is released until there is room again."""
+    with Protected(stage) as protected:
+        state = os.path.join(protected.topology.directory, "output-logger.state")
+        with SmallDisk(state) as disk:
+            gateway = protected.start()
+            expect(pinged(protected, 20), "no ping passes the NAT")
+            disk.fill()
+            gateway.kill()
+            expect(heard(lambda: "cannot be written" in gateway.output_logger.tail()),
+                   f"the full disk is not named: {gateway.output_logger.tail()}")
+            expect(not pinged(protected, 2), "a packet was released with the disk full")
+            expect(gateway.journals["backup"].find("takeover") is None, "a takeover began")
+            disk.free()
+            expect(heard(lambda: gateway.journals["backup"].find("live")),
+                   "no takeover with room on the disk")
+            expect(pinged(protected, 20), "no ping passes the NAT after the takeover")
+
+
+def pinged(protected, tries):
+    return any(run("ping", "-q", "-c", "1", "-W", "1", SERVER_ADDRESS,
+                   namespace=protected.topology.name("client"))[0] == 0 for _ in range(tries))
+
+
+def heard(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def memory_nf(stage):
+    def refused(option, *prefix):
+        expect_refusal(run(*prefix, stage.program("nat"), *NAT_OPTIONS, environment={
+            "PALISADE_OPTIONS": f"role=master:il=lo@127.0.0.1:ol=lo@127.0.0.1:{option}"}),
+                       MEMORY, "heap_mib", "stack_kib")
+    refused("heap_mib=1048576", "prlimit", "--as=2000000000")
+    refused("stack_kib=1048576")
+
+
+def memory_logger(stage):
+    with Protected(stage) as protected:
+        # The input logger's copies need it from the start, the output logger's logs as they come.
+        expect_refusal(protected.logger("input", ("prlimit", "--as=1000000000"), memory="1000"),
+                       MEMORY, "--memory")
+        expect_refusal(protected.logger("output", ("prlimit", "--as=20000000")), MEMORY, "memory")
+
+
 def build_id(path):
     status, said, _ = run("readelf", "--notes", path)
     expect(status == 0 and "Build ID:" in said, f"{path} has no build id")
@@ -200,5 +288,9 @@ def tests(_seed):
         ("refuse-backup-build", backup_build),
         ("refuse-randomised", randomised),
         ("refuse-no-backup", no_backup),
+        ("refuse-memory-nf", memory_nf),
+        ("refuse-memory-logger", memory_logger),
+        ("refuse-disk-start", disk_start),
+        ("refuse-disk-takeover", disk_takeover),
         ("report", report),
     ]

@@ -77,7 +77,7 @@ static uint64_t pending_head, pending_tail;
 static struct input *unsent; /* outputs */
 static uint64_t unsent_head, unsent_tail;
 static bool stalls, reigning, snapshot_wanted, imaging;
-static uint64_t snapshots;
+static uint64_t snapshots, last_frame;
 static packet_id mark_inputs_from;
 static int64_t now_ns, snapshot_ns;
 static volatile sig_atomic_t stopping;
@@ -199,8 +199,8 @@ static void ship(void)
            log_take(&pal, payload + LOG_HEADER_BYTES, FRAME_PAYLOAD_MAX_BYTES - LOG_HEADER_BYTES,
                     &chunk)) {
         log_header_write(payload, chunk.from, chunk.to);
-        link_commit(link, FRAME_LOG, 0, chunk.reset ? FRAME_RESET : 0,
-                    LOG_HEADER_BYTES + chunk.length);
+        last_frame = link_commit(link, FRAME_LOG, 0, chunk.reset ? FRAME_RESET : 0,
+                                 LOG_HEADER_BYTES + chunk.length);
     }
     while (unsent_head < unsent_tail && (payload = link_reserve(link))) {
         uint32_t length = 0, wrote;
@@ -214,7 +214,7 @@ static void ship(void)
             length += wrote;
             unsent_head++;
         }
-        link_commit(link, FRAME_OUTPUT, 0, 0, length);
+        last_frame = link_commit(link, FRAME_OUTPUT, 0, 0, length);
     }
 }
 
@@ -475,8 +475,7 @@ static void round_once(void)
             snapshot();
     }
     work += wire_transmit(ol.wire, now_ns) + wire_transmit(il.wire, now_ns);
-    if (stopping && phase == LIVE && shipped() && link_acked(wire_link(ol.wire)) > 0 &&
-        wire_next_wake(ol.wire) == INT64_MAX)
+    if (stopping && phase == LIVE && shipped() && link_acked(wire_link(ol.wire)) == last_frame)
         finish();
     static int64_t serviced_ns;
     if (!work || now_ns - serviced_ns > 1000000) {

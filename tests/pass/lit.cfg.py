@@ -7,8 +7,8 @@ import lit.formats
 
 config.name = "pass"
 config.test_format = lit.formats.ShTest(execute_external=False)
-config.suffixes = [".c", ".test"]
-config.excludes = ["Inputs"]
+config.suffixes = [".c", ".ll", ".test"]
+config.excludes = ["Inputs", "run"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = config.build_dir
 
@@ -26,6 +26,7 @@ config.substitutions += [
     ("%remarks", "-c -o /dev/null -Rpass=palisade -Rpass-missed=palisade"),
     ("%plugin", plugin),
     ("%python", sys.executable),
+    ("%lib", config.lib_dir),
     ("%palisade-cc", os.path.join(config.bin_dir, "palisade-cc")),
     ("%palisade", os.path.join(config.bin_dir, "palisade")),
     ("%inputs", os.path.join(config.test_source_root, "Inputs")),

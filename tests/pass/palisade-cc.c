@@ -22,11 +22,14 @@
 // SAID: stub: abi 1
 // WHOLE: "whole_program": true
 
+// RUN: %clang -c %inputs/other.c -o %t/empty.o
 // As two steps, as several units, and with -x, the unit is not the whole program.
 // RUN: %t/bin/palisade-cc -Werror %t/cc.o -o %t/two && %t/two > /dev/null 2>&1
 // RUN: %palisade report --json %t/two | FileCheck --check-prefix=PART %s
 // RUN: %t/bin/palisade-cc -Werror %s %inputs/other.c -o %t/three
 // RUN: %palisade report --json %t/three | FileCheck --check-prefix=PART %s
+// RUN: %t/bin/palisade-cc -Werror -x c %s -x none %t/empty.o -o %t/four
+// RUN: %palisade report --json %t/four | FileCheck --check-prefix=PART %s
 // PART-NOT: "whole_program": true
 // PART: "whole_program": false
 

@@ -8,8 +8,8 @@ sim_edit(mutant-r4-try event.c
 # R5: a load is predicted by its value alone
 sim_edit(mutant-r5-version event.c
   "if (ev_load_predicted(thread, log, address, value, version))"
-  "const struct word_cache_entry *known = word_cache(thread, address);
-    if (known->address == address && known->value == value && (pass(thread, log), true))")
+  "version.written = word_cache(thread, address)->version.written;
+   if (ev_load_predicted(thread, log, address, value, version))")
 # R5: a logged load does not wait for the writer
 sim_edit(mutant-r5-wait event.c
   "positions_get(positions, record->writer) < record->written" "false")

@@ -82,7 +82,8 @@ static enum event replay_store(struct process *process, uint32_t t, const struct
     struct toy_thread *thread = &process->nf.thread[t];
     struct toy_word *word = &process->nf.word[choice->object];
     struct toy_lock *stripe = &process->nf.stripe[choice->object % TOY_STRIPES];
-    struct toy_word stored = {.value = toy_new_value(choice, word->value)};
+    struct toy_word stored = {.value = toy_new_value(choice, word->value),
+                              .stamp = word->stamp + 2};
     enum event event =
         ev_store_replay(&thread->state, &process->replay->thread[t].reader, &stripe->order,
                         toy_address(choice->object), stored.value, &stored.version);

@@ -56,6 +56,7 @@ struct toy_lock {
 struct toy_word {
     uint64_t value;
     struct version version;
+    uint64_t stamp; /* its seqlock: 0 before the first store, odd during one */
 };
 
 struct toy_thread {

@@ -186,6 +186,20 @@ Test(lifeline, a_busy_reader_does_not_take_its_own_pause_for_silence)
     cr_assert_eq(seen.count, 1);
 }
 
+Test(lifeline, a_machine_that_stood_still_kills_nobody)
+{
+    struct seen seen = {0};
+
+    for (int freeze = 0; freeze < 5; freeze++) {
+        cr_assert_eq(lifeline_service(near, now, see, &seen), 0);
+        cr_assert_eq(lifeline_service(far, now, see, &seen), 0);
+        now += 5000 * MS; /* and `far` is the first to run again */
+        cr_assert_eq(lifeline_service(far, now, see, &seen), 0);
+        cr_assert_eq(lifeline_service(near, now, see, &seen), 0);
+        usleep(1000);
+    }
+}
+
 Test(lifeline, nonsense_ends_the_line)
 {
     const uint8_t nonsense[64] = {0xff, 0xff, 0xff, 0xff, 1, 2, 3};

@@ -2,245 +2,7 @@
  * Two ends of a link over a network that drops, doubles, delays, reorders and corrupts, in
  * simulated time. Every run is repeated by its seed.
  */
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/link.h"
-#include "random.h"
-
-#define SESSION 7u
-#define US 1000ll
-#define MS 1000000ll
-#define FLIGHT_MAX 8192u
-#define PAYLOAD_MAX 96u
-
-static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
-
-struct packet {
-    int64_t due_ns;
-    uint32_t length;
-    uint8_t bytes[FRAME_ETHERNET_BYTES + FRAME_HEADER_BYTES + PAYLOAD_MAX];
-};
-
-/* Chances are per mille. */
-struct faults {
-    unsigned drop, twice, late, corrupt;
-};
-
-/* What is under way to one end: ascending by due_ns, from `first` on. */
-struct flight {
-    uint32_t first, count;
-    struct packet *packets[2 * FLIGHT_MAX];
-};
-
-struct network {
-    struct random random;
-    struct faults faults;
-    int64_t latency_ns;
-    struct flight to[2];
-};
-
-struct end {
-    struct link *link;
-    uint64_t offered, committed, delivered; /* frames to send; sent; received */
-    bool wrong;
-};
-
-struct pair {
-    int64_t now_ns;
-    struct network network;
-    struct end ends[2];
-};
-
-/* ---- the network ---- */
-
-static void flight_add(struct flight *flight, struct packet *packet)
-{
-    cr_assert_lt(flight->count, FLIGHT_MAX, "the links flood the network");
-    if (flight->first + flight->count == 2 * FLIGHT_MAX) {
-        memmove(flight->packets, &flight->packets[flight->first],
-                flight->count * sizeof flight->packets[0]);
-        flight->first = 0;
-    }
-    uint32_t at = flight->first + flight->count++;
-    for (; at > flight->first && flight->packets[at - 1]->due_ns > packet->due_ns; at--)
-        flight->packets[at] = flight->packets[at - 1];
-    flight->packets[at] = packet;
-}
-
-/* Removes the nth packet under way. */
-static struct packet *flight_remove(struct flight *flight, uint32_t n)
-{
-    struct packet **place = &flight->packets[flight->first + n];
-    struct packet *packet = *place;
-    flight->count--;
-    if (n == 0)
-        flight->first++;
-    else
-        memmove(place, place + 1, (flight->count - n) * sizeof *place);
-    return packet;
-}
-
-static void network_add(struct pair *pair, uint8_t to, const uint8_t *bytes, uint32_t length)
-{
-    struct network *network = &pair->network;
-    struct packet *packet = malloc(sizeof *packet);
-    packet->length = length;
-    memcpy(packet->bytes, bytes, length);
-    packet->due_ns = pair->now_ns + network->latency_ns;
-    if (random_chance(&network->random, network->faults.late))
-        packet->due_ns += (int64_t)random_below(&network->random, 4 * MS);
-    if (random_chance(&network->random, network->faults.corrupt))
-        packet->bytes[random_below(&network->random, length)] ^=
-            (uint8_t)(1 + random_below(&network->random, 255));
-    flight_add(&network->to[to], packet);
-}
-
-static void network_send(struct pair *pair, uint8_t to, const uint8_t *bytes, uint32_t length)
-{
-    struct network *network = &pair->network;
-    if (random_chance(&network->random, network->faults.drop))
-        return;
-    network_add(pair, to, bytes, length);
-    if (random_chance(&network->random, network->faults.twice))
-        network_add(pair, to, bytes, length);
-}
-
-/* The earliest packet that is due for `to`; NULL when none is. */
-static struct packet *network_take(struct pair *pair, uint8_t to)
-{
-    struct flight *flight = &pair->network.to[to];
-    if (flight->count == 0 || flight->packets[flight->first]->due_ns > pair->now_ns)
-        return NULL;
-    return flight_remove(flight, 0);
-}
-
-static uint32_t network_count(const struct pair *pair)
-{
-    return pair->network.to[0].count + pair->network.to[1].count;
-}
-
-/* ---- the ends ---- */
-
-static struct pair *pair_start(uint64_t seed)
-{
-    struct pair *pair = calloc(1, sizeof *pair);
-    pair->network.random.state = seed;
-    pair->network.latency_ns = 20 * US;
-    for (int e = 0; e < 2; e++) {
-        pair->ends[e].link = link_create(SESSION, 1);
-        cr_assert_not_null(pair->ends[e].link);
-        link_set_addresses(pair->ends[e].link, macs[e], macs[1 - e]);
-    }
-    return pair;
-}
-
-static void pair_stop(struct pair *pair)
-{
-    for (int e = 0; e < 2; e++) {
-        while (pair->network.to[e].count > 0)
-            free(flight_remove(&pair->network.to[e], 0));
-        link_destroy(pair->ends[e].link);
-    }
-    free(pair);
-}
-
-/* The payload tells its number, so that the receiver knows what it must be. */
-static uint32_t payload_of(uint8_t from, uint64_t number, uint8_t *out)
-{
-    struct random random = {number * 2 + from};
-    uint32_t length = (uint32_t)random_below(&random, PAYLOAD_MAX + 1);
-    random_fill(&random, out, length);
-    return length;
-}
-
-static void end_offer(struct pair *pair, uint8_t e)
-{
-    struct end *end = &pair->ends[e];
-    while (end->committed < end->offered) {
-        uint8_t *payload = link_reserve(end->link);
-        if (payload == NULL)
-            return;
-        cr_assert_eq(payload, link_reserve(end->link));
-        uint32_t length = payload_of(e, end->committed + 1, payload);
-        uint64_t number = link_commit(end->link, FRAME_LOG, 0, 0, length);
-        cr_assert_eq(number, ++end->committed);
-    }
-}
-
-static void end_receive(struct pair *pair, uint8_t e)
-{
-    struct end *end = &pair->ends[e];
-    struct packet *packet;
-    while ((packet = network_take(pair, e)) != NULL) {
-        struct frame header;
-        const uint8_t *payload;
-        uint8_t expected[PAYLOAD_MAX];
-        if (link_receive(end->link, pair->now_ns, packet->bytes, packet->length, &header,
-                         &payload)) {
-            uint32_t length = payload_of(1 - e, ++end->delivered, expected);
-            if (header.number != end->delivered || header.length != length ||
-                memcmp(payload, expected, length) != 0)
-                end->wrong = true;
-        }
-        free(packet);
-    }
-}
-
-static void end_transmit(struct pair *pair, uint8_t e)
-{
-    const uint8_t *bytes;
-    uint32_t length;
-    for (int n = 0; (length = link_transmit(pair->ends[e].link, pair->now_ns, &bytes)) > 0; n++) {
-        cr_assert_lt(n, 2 * (int)LINK_WINDOW_FRAMES, "link_transmit never ends");
-        network_send(pair, 1 - e, bytes, length);
-    }
-}
-
-static void end_step(struct pair *pair, uint8_t e)
-{
-    end_receive(pair, e);
-    end_offer(pair, e);
-    end_transmit(pair, e);
-}
-
-static bool pair_drained(const struct pair *pair)
-{
-    for (int e = 0; e < 2; e++) {
-        const struct end *end = &pair->ends[e];
-        if (end->delivered < pair->ends[1 - e].offered || link_acked(end->link) < end->offered)
-            return false;
-    }
-    return true;
-}
-
-/* To the next moment at which anything happens. */
-static void pair_advance(struct pair *pair)
-{
-    int64_t next = INT64_MAX;
-    for (int e = 0; e < 2; e++) {
-        const struct flight *flight = &pair->network.to[e];
-        if (flight->count > 0 && flight->packets[flight->first]->due_ns < next)
-            next = flight->packets[flight->first]->due_ns;
-        if (link_next_wake(pair->ends[e].link) < next)
-            next = link_next_wake(pair->ends[e].link);
-    }
-    cr_assert_lt(next, INT64_MAX, "both ends wait for ever");
-    pair->now_ns = next > pair->now_ns ? next : pair->now_ns + 1;
-}
-
-static void pair_run(struct pair *pair, int64_t until_ns)
-{
-    while (!pair_drained(pair) && pair->now_ns < until_ns) {
-        end_step(pair, 0);
-        end_step(pair, 1);
-        if (!pair_drained(pair))
-            pair_advance(pair);
-    }
-    end_step(pair, 0);
-    end_step(pair, 1);
-}
+#include "link_pair.h"
 
 /* ---- any mixture of faults ---- */
 
@@ -337,6 +99,7 @@ Test(link, nothing_is_resent_on_a_good_network)
 /* Runs until `offered` frames of end 0 are under way, none of them received yet. */
 static void pair_launch(struct pair *pair, uint64_t frames)
 {
+    pair->network.spacing_ns = 500;
     pair->ends[0].offered = 1; /* both ends learn what the other offers */
     pair_run(pair, 100 * MS);
     cr_assert(pair_drained(pair));
@@ -358,12 +121,21 @@ Test(link, two_frames_in_the_wrong_order_cost_one_resend_of_the_flight)
     struct pair *pair = pair_start(1);
     pair_launch(pair, 200);
     struct packet **place = &pair->network.to[1].packets[pair->network.to[1].first + 50];
-    struct packet *swap = place[0];
-    place[0] = place[1];
-    place[1] = swap;
+    struct packet *later = place[1];
+    place[1] = place[0];
+    place[0] = later;
+    int64_t due_ns = place[0]->due_ns;
+    place[0]->due_ns = place[1]->due_ns;
+    place[1]->due_ns = due_ns;
     pair_run(pair, 1000 * MS);
     cr_assert(pair_drained(pair));
-    cr_assert_leq(resent(pair, 0), 200, "%lu resent", resent(pair, 0));
+    uint64_t once = resent(pair, 0);
+    cr_assert_leq(once, 200, "%lu resent", once);
+    pair->now_ns += 50 * MS;
+    pair->ends[0].offered += 2000;
+    pair_run(pair, pair->now_ns + 1000 * MS);
+    cr_assert(pair_drained(pair));
+    cr_assert_eq(resent(pair, 0), once); /* the gap is forgotten */
     pair_stop(pair);
 }
 
@@ -380,6 +152,33 @@ Test(link, a_lost_frame_is_resent_before_the_time_out)
     pair_stop(pair);
 }
 
+Test(link, a_loss_is_reported_even_by_an_end_that_always_sends)
+{
+    struct pair *pair = pair_start(1);
+    pair_launch(pair, 200);
+    int64_t started = pair->now_ns;
+    free(flight_remove(&pair->network.to[1], 100));
+    while (link_acked(pair->ends[0].link) < pair->ends[0].offered) {
+        pair->ends[1].offered++;
+        end_step(pair, 0);
+        end_step(pair, 1);
+        pair_advance(pair);
+    }
+    cr_assert_lt(pair->now_ns - started, 1 * MS);
+    pair_stop(pair);
+}
+
+Test(link, a_small_credit_is_renewed_in_time)
+{
+    struct pair *pair = pair_start(1);
+    link_set_credit(pair->ends[1].link, 8);
+    pair->ends[0].offered = 1000;
+    pair_run(pair, 1000 * MS);
+    cr_assert(pair_drained(pair));
+    cr_assert_lt(pair->now_ns, 15 * MS); /* half of it every round trip of 40 us */
+    pair_stop(pair);
+}
+
 Test(link, a_slow_peer_is_not_flooded)
 {
     struct pair *pair = pair_start(1);
@@ -388,10 +187,13 @@ Test(link, a_slow_peer_is_not_flooded)
         pair->now_ns += MS / 2;
         end_step(pair, 0);
     }
-    cr_assert_leq(resent(pair, 0), 40, "%lu resent while the peer slept", resent(pair, 0));
+    struct flight *flight = &pair->network.to[1]; /* then it takes one by one */
+    for (uint32_t i = 0; i < flight->count; i++)
+        flight->packets[flight->first + i]->due_ns = pair->now_ns + i * US;
+    cr_assert_leq(resent(pair, 0), 5, "%lu resent while the peer slept", resent(pair, 0));
     pair_run(pair, 1000 * MS);
     cr_assert(pair_drained(pair));
-    cr_assert_leq(resent(pair, 0), 100, "%lu resent", resent(pair, 0));
+    cr_assert_leq(resent(pair, 0), 10, "%lu resent", resent(pair, 0));
     pair_stop(pair);
 }
 
@@ -471,6 +273,26 @@ Test(link, a_lost_credit_update_does_not_stop_it_for_ever)
     pair_stop(pair);
 }
 
+Test(link, an_end_that_never_had_credit_asks_for_it)
+{
+    struct pair *pair = pair_start(1);
+    link_set_credit(pair->ends[1].link, 0);
+    for (int i = 0; i < 10; i++) {
+        end_step(pair, 1);
+        end_step(pair, 0);
+        pair->now_ns += MS;
+    }
+    pair->ends[0].offered = 100;
+    pair->network.faults.drop = 1000; /* what is announced meanwhile */
+    end_step(pair, 0);
+    link_set_credit(pair->ends[1].link, 40);
+    end_step(pair, 1);
+    pair->network.faults.drop = 0;
+    pair_run(pair, 1000 * MS);
+    cr_assert(pair_drained(pair));
+    pair_stop(pair);
+}
+
 Test(link, without_credit_little_is_sent)
 {
     struct pair *pair = pair_shut();
@@ -484,6 +306,18 @@ Test(link, without_credit_little_is_sent)
     cr_assert_leq(frames, 1000, "%lu frames in a second of no credit", frames);
     cr_assert_eq(pair->ends[1].delivered, 1);
     pair_stop(pair);
+}
+
+static uint32_t forge(uint8_t *bytes, uint32_t session, uint32_t epoch, uint64_t number,
+                      uint64_t ack, uint32_t credit)
+{
+    struct frame frame = {.kind = FRAME_LOG,
+                          .epoch = epoch,
+                          .session = session,
+                          .number = number,
+                          .ack = ack,
+                          .credit = credit};
+    return frame_encode(bytes, macs[0], macs[1], &frame);
 }
 
 Test(link, refuses_frames_when_its_window_is_full)
@@ -513,17 +347,41 @@ Test(link, wakes_at_once_when_frames_wait)
     cr_assert_gt(link_transmit(link, 5, &frame), 0);
     cr_assert_gt(link_next_wake(link), 5);
     cr_assert_lt(link_next_wake(link), INT64_MAX);
+
+    uint8_t bytes[FRAME_MAX_BYTES];
+    struct frame header;
+    const uint8_t *payload;
+    uint32_t length = forge(bytes, SESSION, 1, 1, 0, 10);
+    cr_assert(link_receive(link, 5, bytes, length, &header, &payload));
+    cr_assert_gt(link_next_wake(link), 5); /* an ack may wait */
+    cr_assert(!link_receive(link, 5, bytes, length, &header, &payload));
+    cr_assert_leq(link_next_wake(link), 5); /* but not after a duplicate */
+    cr_assert_gt(link_transmit(link, 5, &frame), 0);
+    link_reserve(link);
+    link_commit(link, FRAME_LOG, 0, 0, 0);
+    cr_assert_leq(link_next_wake(link), 5); /* frame 2 of 10, while 1 is under way */
+    link_destroy(link);
+}
+
+Test(link, an_ack_of_what_was_never_sent_is_ignored)
+{
+    uint8_t bytes[FRAME_MAX_BYTES];
+    struct frame header;
+    const uint8_t *payload, *frame;
+    struct link *link = link_create(SESSION, 1);
+    link_reserve(link);
+    link_commit(link, FRAME_LOG, 0, 0, 0);
+    cr_assert(link_receive(link, 0, bytes, forge(bytes, SESSION, 1, 1, 1, 10), &header, &payload));
+    cr_assert_eq(link_acked(link), 0); /* committed, not yet transmitted */
+    cr_assert_gt(link_transmit(link, 0, &frame), 0);
+    cr_assert(link_receive(link, 0, bytes, forge(bytes, SESSION, 1, 2, 1, 10), &header, &payload));
+    cr_assert_eq(link_acked(link), 1);
+    cr_assert(link_receive(link, 0, bytes, forge(bytes, SESSION, 1, 3, 0, 10), &header, &payload));
+    cr_assert_eq(link_acked(link), 1);
     link_destroy(link);
 }
 
 /* ---- what is dropped, and where it is counted ---- */
-
-static uint32_t forge(uint8_t *bytes, uint32_t session, uint32_t epoch, uint64_t number)
-{
-    struct frame frame = {
-        .kind = FRAME_LOG, .epoch = epoch, .session = session, .number = number, .length = 0};
-    return frame_encode(bytes, macs[0], macs[1], &frame);
-}
 
 Test(link, drops_another_session_and_an_older_epoch)
 {
@@ -534,20 +392,20 @@ Test(link, drops_another_session_and_an_older_epoch)
     const struct link_counters *counters = link_counters(link);
     link_set_epoch(link, 5, 5);
 
-    uint32_t length = forge(bytes, SESSION + 1, 5, 1);
+    uint32_t length = forge(bytes, SESSION + 1, 5, 1, 0, 1);
     cr_assert(!link_receive(link, 0, bytes, length, &header, &payload));
     cr_assert_eq(counters->dropped_session, 1);
 
-    length = forge(bytes, SESSION, 4, 1);
+    length = forge(bytes, SESSION, 4, 1, 0, 1);
     cr_assert(!link_receive(link, 0, bytes, length, &header, &payload));
     cr_assert_eq(counters->dropped_epoch, 1);
 
-    length = forge(bytes, SESSION, 6, 1); /* the older frame did not use up its number */
+    length = forge(bytes, SESSION, 6, 1, 0, 1); /* the older frame did not use up its number */
     cr_assert(link_receive(link, 0, bytes, length, &header, &payload));
     cr_assert(!link_receive(link, 0, bytes, length, &header, &payload));
     cr_assert_eq(counters->dropped_duplicate, 1);
 
-    length = forge(bytes, SESSION, 5, 3);
+    length = forge(bytes, SESSION, 5, 3, 0, 1);
     cr_assert(!link_receive(link, 0, bytes, length, &header, &payload));
     cr_assert_eq(counters->dropped_gap, 1);
     link_destroy(link);
@@ -575,7 +433,7 @@ Test(link, counts_every_kind_of_nonsense)
     struct frame header;
     const uint8_t *payload;
     struct link *link = link_create(SESSION, 1);
-    uint32_t length = forge(good, SESSION, 1, 1);
+    uint32_t length = forge(good, SESSION, 1, 1, 0, 1);
 
     struct {
         uint32_t at;

@@ -50,6 +50,11 @@ __thread struct nf_thread *nf_self;
 static _Atomic uint32_t turn, called_early;
 
 /* Replay calls it at the moment it finds that everybody waits. */
+void process_set_mode(enum mode mode)
+{
+    atomic_store(&process.mode, mode);
+}
+
 void io_wake(void)
 {
     if (atomic_load(&turn) != TURNS)

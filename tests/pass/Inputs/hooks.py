@@ -1,5 +1,7 @@
-# hooks.py ABI_H < model: the hooks of the model are those that the header of the ABI names.
+# hooks.py ABI_H [LIBRARY] < model: the hooks of the model are those that the header of the ABI names,
+# and the library has them.
 import re
+import subprocess
 import sys
 
 text = open(sys.argv[1]).read().split("*/")[0]
@@ -17,3 +19,10 @@ used = {
 }
 if used != named:
     sys.exit(f"only in the model: {sorted(used - named)}\nonly in the ABI: {sorted(named - used)}")
+if len(sys.argv) > 2:
+    symbols = subprocess.run(
+        ["llvm-nm", "-D", "--defined-only", "--format=just-symbols", sys.argv[2]],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()
+    if missing := {"__palisade_" + hook for hook in used} - set(symbols):
+        sys.exit(f"not in the runtime: {sorted(missing)}")

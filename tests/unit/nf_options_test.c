@@ -50,7 +50,7 @@ Test(nf_options, defaults)
 Test(nf_options, values)
 {
     accept("role=master:il=eth1@10.0.0.1:ol=pal-ol0.7@10.0.1.1:snapshot_ms=0:heap_mib=64:"
-           "journal=/tmp/a,b@c=d.json:unmodelled=allow:fault=after.cut:help=0:");
+           "journal=/tmp/a,b@c=d.json:unmodelled=allow:help=0:");
     cr_assert_eq(options.role, OPTION_ROLE_MASTER);
     cr_assert_str_eq(options.il.device, "eth1");
     cr_assert_str_eq(options.il.address, "10.0.0.1");
@@ -59,7 +59,6 @@ Test(nf_options, values)
     cr_assert_eq(options.heap_mib, 64);
     cr_assert_str_eq(options.journal, "/tmp/a,b@c=d.json");
     cr_assert_eq(options.unmodelled, OPTION_UNMODELLED_ALLOW);
-    cr_assert_str_eq(options.fault, "after.cut");
     accept("spin=1:spin=2");
     cr_assert_eq(options.spin, 2);
     accept("role=backup:io=memory"); /* needs no loggers */
@@ -138,7 +137,7 @@ Test(nf_options, help_lists_all)
 #define OPTION_TEXT(name, ...) #name,
 #include "options.def"
     };
-    cr_assert_eq(sizeof names / sizeof *names, 18);
+    cr_assert_eq(sizeof names / sizeof *names, 17);
     for (uint32_t i = 0; i < sizeof names / sizeof *names; i++) {
         char line[64];
         snprintf(line, sizeof line, "\n  %s ", names[i]);

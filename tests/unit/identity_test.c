@@ -194,3 +194,19 @@ Test(identity, differences_are_one_sentence)
     cr_assert_eq(identity_difference(a, b, small, sizeof small), 3);
     cr_assert_str_eq(small, "different");
 }
+
+Test(identity, arguments_are_entries)
+{
+    char text[64];
+    char *none[] = {NULL}, *some[] = {"--lan", "a b", "1,2%", NULL},
+         *other[] = {"--lan", "a b2", NULL};
+    identity_arguments(text, sizeof text, none);
+    cr_assert_str_eq(text, "");
+    identity_arguments(text, sizeof text, some);
+    cr_assert_str_eq(text, "arguments:--lan,a%20b,1%2c2%25");
+    char narrow[27], differs[27];
+    identity_arguments(narrow, sizeof narrow, some);
+    identity_arguments(differs, sizeof differs, other);
+    cr_assert_eq(strlen(narrow), 26, "no hash in place of long arguments: %s", narrow);
+    cr_assert_str_neq(narrow, differs);
+}

@@ -1,0 +1,90 @@
+/*
+ * The recording functions of the NF's fast path, inline; included by event.h only. A predicted
+ * event is a few additions, a compare and one release store.
+ */
+#ifndef PALISADE_CORE_EVENT_HOT_H
+#define PALISADE_CORE_EVENT_HOT_H
+
+#include "assert.h"
+
+static inline uint8_t *ev_space(struct log *log)
+{
+    ASSERT(log_has_room(log));
+    return log_space(log);
+}
+
+/* The order part of a lock, store or semaphore step; does not publish. */
+static inline position ev_order_step(struct thread_state *thread, struct log *log,
+                                     struct order *order)
+{
+    position at = ++thread->position;
+    uint64_t sequence = ++order->sequence;
+    uint32_t me = thread->index + 1;
+    if (__builtin_expect(order->owner != me, 0)) {
+        log_append(log, record_order(&thread->codec, ev_space(log), at, sequence));
+        order->owner = me;
+    }
+    return at;
+}
+
+static inline void ev_order_record(struct thread_state *thread, struct log *log,
+                                   struct order *order)
+{
+    log_publish(log, ev_order_step(thread, log, order));
+}
+
+static inline void ev_number_record(struct thread_state *thread, struct log *log, int64_t value,
+                                    int64_t expected)
+{
+    position at = ++thread->position;
+    if (__builtin_expect(value != expected, 0))
+        log_append(log, record_number(&thread->codec, ev_space(log), at, value));
+    log_publish(log, at);
+}
+
+static inline void ev_clock_record(struct thread_state *thread, struct log *log, uint32_t slot,
+                                   int64_t ns)
+{
+    position at = ++thread->position;
+    log_append(log, record_clock(&thread->codec, ev_space(log), at, slot, ns));
+    log_publish(log, at);
+}
+
+static inline void ev_receive_record(struct thread_state *thread, struct log *log, uint32_t queue,
+                                     const struct id_range *ranges, uint32_t count)
+{
+    position at = ++thread->position;
+    if (count > 0)
+        log_append(log, record_receive(&thread->codec, ev_space(log), at, queue, ranges, count));
+    log_publish(log, at);
+}
+
+/* The cache of racy words is direct-mapped, so that eviction repeats itself (R5). */
+static inline struct word_cache_entry *word_cache(struct thread_state *thread, uint64_t address)
+{
+    return &thread->words[address * 0x9E3779B97F4A7C15ull >> 58];
+}
+_Static_assert(WORD_CACHE_ENTRIES == 64, "word_cache takes the top 6 bits of the hash");
+
+static inline bool ev_load_predicted(struct thread_state *thread, struct log *log, uint64_t address,
+                                     uint64_t value, struct version version)
+{
+    const struct word_cache_entry *cached = word_cache(thread, address);
+    if (cached->address != address || cached->value != value ||
+        cached->version.writer != version.writer || cached->version.written != version.written)
+        return false;
+    log_publish(log, ++thread->position);
+    return true;
+}
+
+static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
+                                   uint64_t stamp, uint64_t value)
+{
+    const struct word_cache_entry *cached = word_cache(thread, address);
+    if (cached->stamp != stamp || cached->value != value || cached->address != address)
+        return false;
+    log_publish(log, ++thread->position);
+    return true;
+}
+
+#endif
