@@ -71,8 +71,9 @@ bool memory_io_ready(uint32_t socket)
 
 void memory_io_send(uint32_t port, const struct msghdr *message)
 {
-    static __thread struct memory_stream *outgoing[PORTS_MAX];
-    if (outgoing[port] == NULL) {
+    static __thread struct memory_stream *outgoing[PORTS_MAX]
+        __attribute__((tls_model("initial-exec")));
+    if (__builtin_expect(outgoing[port] == NULL, 0)) {
         uint32_t worker = workers[nf_self->core.index];
         outgoing[port] = process.memory_io->open(port, worker ? worker - 1 : 0);
     }

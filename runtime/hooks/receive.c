@@ -51,20 +51,26 @@ static void fill_address(void *out, socklen_t *length, uint16_t port, const uint
 }
 
 /* Returns the bytes stored; sets MSG_TRUNC in msg_flags when there were more. */
-static uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_t *bytes,
-                             uint16_t length)
+static inline uint32_t fill_message(struct msghdr *message, uint16_t port, const uint8_t *bytes,
+                                    uint16_t length)
 {
     size_t stored = 0;
-    for (size_t i = 0; i < message->msg_iovlen; i++) {
-        size_t piece = message->msg_iov[i].iov_len, left = length - stored;
-        piece = piece < left ? piece : left;
-        memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
-        stored += piece;
+    message->msg_controllen = 0;
+    message->msg_flags = 0;
+    if (__builtin_expect(message->msg_iovlen == 1 && message->msg_iov->iov_len >= length, 1)) {
+        memcpy(message->msg_iov->iov_base, bytes, length);
+        stored = length;
+    } else {
+        for (size_t i = 0; i < message->msg_iovlen; i++) {
+            size_t piece = message->msg_iov[i].iov_len, left = length - stored;
+            piece = piece < left ? piece : left;
+            memcpy(message->msg_iov[i].iov_base, bytes + stored, piece);
+            stored += piece;
+        }
+        message->msg_flags = stored < length ? MSG_TRUNC : 0;
     }
     if (message->msg_name)
         fill_address(message->msg_name, &message->msg_namelen, port, bytes, length);
-    message->msg_controllen = 0;
-    message->msg_flags = stored < length ? MSG_TRUNC : 0;
     return (uint32_t)stored;
 }
 
@@ -98,17 +104,18 @@ static void wait_queues(struct nf_thread *thread, const uint32_t *queues, uint32
 
 /* The ids of one batch, as ranges. */
 struct batch {
-    struct id_range ranges[RECORD_RANGES_MAX];
     uint32_t count;
+    packet_id next; /* one past the last */
+    struct id_range ranges[RECORD_RANGES_MAX];
 };
 
-static void batch_add(struct batch *batch, packet_id id)
+static inline void batch_add(struct batch *batch, packet_id id)
 {
-    struct id_range *last = batch->count ? &batch->ranges[batch->count - 1] : NULL;
-    if (last && last->first + last->count == id)
-        last->count++;
+    if (id == batch->next)
+        batch->ranges[batch->count - 1].count++;
     else
         batch->ranges[batch->count++] = (struct id_range){.first = id, .count = 1};
+    batch->next = id + 1;
 }
 
 /* io=memory: the same work, from the plug-in's packets. */
@@ -118,6 +125,7 @@ static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t 
     struct memory_packet packets[RECEIVE_BATCH_MAX];
     struct batch batch; /* large: only what is used is written */
     batch.count = 0;
+    batch.next = 0; /* no id */
     uint16_t port = (uint16_t)(IMAGE->sockets[index].port - 1);
     uint32_t taken = memory_io_next(index, packets, limit);
     for (uint32_t i = 0; i < taken; i++) {
@@ -139,6 +147,7 @@ static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
     struct queue *queue = process.queues[index];
     struct batch batch; /* large: only what is used is written */
     batch.count = 0;
+    batch.next = 0; /* no id */
     uint32_t taken = 0;
     pthread_mutex_lock(&queue->reading);
     uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
