@@ -30,8 +30,8 @@
  * `abi` is PALISADE_ABI_VERSION of the pass. Never returns while the NF runs; returns the exit
  * status. nf_main takes (argc, argv, envp) whatever it declares.
  */
-int __palisade_start(int argc, char **argv, char **envp,
-                     int (*nf_main)(int, char **, char **), uint32_t abi);
+int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int, char **, char **),
+                     uint32_t abi);
 
 /* Named globals accessed without a lock (R5, R6): aligned scalars of 1, 2, 4, 8 bytes. */
 uint8_t __palisade_load1(const uint8_t *address);

@@ -43,7 +43,8 @@ struct nf_mutex {
 };
 _Static_assert(sizeof(struct nf_mutex) == 40, "must fit a pthread_mutex_t");
 
-/* A pthread_cond_t as instrumented code sees it. Who is woken is never replayed: see hooks/cond.c */
+/* A pthread_cond_t as instrumented code sees it. Who is woken is never replayed: see hooks/cond.c
+ */
 struct nf_cond {
     _Atomic uint32_t signals; /* futex word */
     _Atomic uint32_t waiters; /* at least the number of sleepers */
@@ -85,7 +86,7 @@ struct nf_socket {
     uint32_t fanout;   /* group + 1; 0 = none */
     uint32_t nonblock;
     uint32_t asks_only; /* AF_INET: for ioctl, carries no packets */
-    uint32_t reads; /* the NF has polled or received: packets are delivered from then on */
+    uint32_t reads;     /* the NF has polled or received: packets are delivered from then on */
 };
 
 /* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */

@@ -68,14 +68,14 @@ struct thread_run {
     struct log_reader reader;
     _Alignas(64) _Atomic uint32_t safe; /* see top */
     _Atomic uint32_t wake;              /* futex: inputs, log or output room */
-    uint8_t *tcb; /* thread pointer: the program's TLS ends here */
+    uint8_t *tcb;                       /* thread pointer: the program's TLS ends here */
 };
 
 struct process {
     _Atomic uint32_t mode; /* enum mode; changes only while every NF thread waits */
     struct nf_options options;
-    _Atomic uint32_t barrier; /* 1 while a snapshot is being taken */
-    _Atomic uint32_t plain;   /* MODE_RECORD and no barrier: one look for the fast paths */
+    _Atomic uint32_t barrier;   /* 1 while a snapshot is being taken */
+    _Atomic uint32_t plain;     /* MODE_RECORD and no barrier: one look for the fast paths */
     _Atomic uint32_t io_asleep; /* I/O thread blocks in poll: wake it by io_wake() */
     _Atomic uint32_t nf_ready;  /* the NF has begun to receive */
     struct thread_run *runs;    /* THREADS_MAX */
@@ -86,7 +86,7 @@ struct process {
     struct heap *heap;
     const struct memory_io *memory_io; /* io=memory: packets from memory, for benchmarks */
     int64_t clock_offset_ns[RECORD_CLOCKS];
-    uint64_t held[THREADS_MAX];        /* takeover: outputs the OL already has (R14) */
+    uint64_t held[THREADS_MAX];         /* takeover: outputs the OL already has (R14) */
     uint64_t effects_done[THREADS_MAX]; /* takeover: effects already performed (R18) */
 };
 

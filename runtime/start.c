@@ -60,10 +60,11 @@ static void fix_layout(char **argv)
         setenv(RESTARTED, "1", 1);
         execv("/proc/self/exe", argv);
     }
-    process_fail(STATUS_RANDOMISED,
-                 "address randomisation is on and this process may not switch it off (%s); start the "
-                 "program under `setarch -R`, or allow the personality system call",
-                 strerror(errno));
+    process_fail(
+        STATUS_RANDOMISED,
+        "address randomisation is on and this process may not switch it off (%s); start the "
+        "program under `setarch -R`, or allow the personality system call",
+        strerror(errno));
 }
 
 /* ---- G8 ---- */
@@ -152,18 +153,20 @@ static void prepare(void)
 
 static void open_heap(void)
 {
-    process.heap =
-        heap_create((void *)HEAP_BASE, (size_t)process.options.heap_mib << 20);
+    process.heap = heap_create((void *)HEAP_BASE, (size_t)process.options.heap_mib << 20);
     if (process.heap == NULL)
-        process_fail(STATUS_MEMORY, "heap_mib=%u is too small for a heap", process.options.heap_mib);
+        process_fail(STATUS_MEMORY, "heap_mib=%u is too small for a heap",
+                     process.options.heap_mib);
 }
 
-HOOK int __palisade_start(int argc, char **argv, char **envp,
-                     int (*nf_main)(int, char **, char **), uint32_t abi)
+HOOK int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int, char **, char **),
+                          uint32_t abi)
 {
     if (abi != PALISADE_ABI_VERSION)
-        process_fail(STATUS_IDENTITY, "the program was compiled for ABI %u, this library speaks %u; "
-                                      "recompile it", abi, PALISADE_ABI_VERSION);
+        process_fail(STATUS_IDENTITY,
+                     "the program was compiled for ABI %u, this library speaks %u; "
+                     "recompile it",
+                     abi, PALISADE_ABI_VERSION);
     nf_options_from_environment(&process.options);
     if (process.options.role == OPTION_ROLE_OFF)
         return nf_main(argc, argv, envp);

@@ -9,8 +9,9 @@
 
 #include "core/assert.h"
 
-#define STRANGER_PATIENCE_NS 10000000000 /* before HELLO: it may still wait for the other logger   \
-                                          */
+#define STRANGER_PATIENCE_NS                                                                       \
+    10000000000 /* before HELLO: it may still wait for the other logger                            \
+                 */
 
 const char *peer_role_name(const struct peer *peer)
 {

@@ -13,10 +13,10 @@
 
 #include "frame.h"
 
-#define LINK_WINDOW_FRAMES 1024u       /* frames buffered until acknowledged; power of two */
-#define LINK_RESEND_AFTER_NS 5000000   /* no progress for that long: ask */
-#define LINK_ACK_EVERY_FRAMES 64u      /* at latest */
-#define LINK_ACK_AFTER_NS 200000       /* at latest */
+#define LINK_WINDOW_FRAMES 1024u     /* frames buffered until acknowledged; power of two */
+#define LINK_RESEND_AFTER_NS 5000000 /* no progress for that long: ask */
+#define LINK_ACK_EVERY_FRAMES 64u    /* at latest */
+#define LINK_ACK_AFTER_NS 200000     /* at latest */
 
 struct link_counters {
     uint64_t sent, resent, received, acks_sent; /* sent: first time; received: delivered */

@@ -13,34 +13,34 @@
 #include "output_log.h"
 
 #define MESSAGE_VERSION 1u
-#define MESSAGE_MAX_BYTES (4u << 20)   /* after the length field */
-#define MESSAGE_HEADER_BYTES 12u       /* length field included */
+#define MESSAGE_MAX_BYTES (4u << 20) /* after the length field */
+#define MESSAGE_HEADER_BYTES 12u     /* length field included */
 #define IMAGE_PAGE_BYTES 4096u
-#define IMAGE_PAGES_MAX 256u           /* in one IMAGE_PAGES message */
+#define IMAGE_PAGES_MAX 256u /* in one IMAGE_PAGES message */
 #define IDENTITY_MAX_BYTES 1024u
 #define REFUSAL_MAX_BYTES 512u
 #define PORT_NAME_BYTES 16u
-#define HEARTBEAT_EVERY_NS 100000000   /* each way */
+#define HEARTBEAT_EVERY_NS 100000000 /* each way */
 #define HEARTBEAT_TIMEOUT_NS 1000000000
 
 enum message_kind {
-    MESSAGE_HELLO = 1,    /* NF -> logger, first */
-    MESSAGE_WELCOME,      /* logger -> NF */
-    MESSAGE_REFUSE,       /* either way, then close: one sentence */
-    MESSAGE_HEARTBEAT,    /* either way; empty body */
-    MESSAGE_REIGN,        /* NF -> IL: claim the inputs; the IL's answer is a REIGN back */
-    MESSAGE_TRUNCATE,     /* NF -> IL: inputs below are no longer needed */
-    MESSAGE_IMAGE_BEGIN,  /* master -> OL -> backup: mark and description of a snapshot */
-    MESSAGE_IMAGE_PAGES,  /* master -> OL -> backup: pages that changed since the last image */
-    MESSAGE_IMAGE_END,    /* master -> OL -> backup: the image is whole */
-    MESSAGE_COMMITTED,    /* OL -> master, backup: snapshot `number` is the base (R13) */
-    MESSAGE_WANT_SNAPSHOT,/* OL -> master: logs fill up; or a new OL needs a base (R16) */
-    MESSAGE_TAKEOVER,     /* OL -> backup: struct takeover */
-    MESSAGE_STORED_LOG,   /* OL -> backup: a piece of one thread's log since the base */
-    MESSAGE_STORED_END,   /* OL -> backup: all logs handed out */
-    MESSAGE_CUT,          /* backup -> OL */
-    MESSAGE_GO,           /* OL -> backup: the cut is committed, go live */
-    MESSAGE_EFFECTS,      /* NF -> OL: effects performed (R18) */
+    MESSAGE_HELLO = 1,     /* NF -> logger, first */
+    MESSAGE_WELCOME,       /* logger -> NF */
+    MESSAGE_REFUSE,        /* either way, then close: one sentence */
+    MESSAGE_HEARTBEAT,     /* either way; empty body */
+    MESSAGE_REIGN,         /* NF -> IL: claim the inputs; the IL's answer is a REIGN back */
+    MESSAGE_TRUNCATE,      /* NF -> IL: inputs below are no longer needed */
+    MESSAGE_IMAGE_BEGIN,   /* master -> OL -> backup: mark and description of a snapshot */
+    MESSAGE_IMAGE_PAGES,   /* master -> OL -> backup: pages that changed since the last image */
+    MESSAGE_IMAGE_END,     /* master -> OL -> backup: the image is whole */
+    MESSAGE_COMMITTED,     /* OL -> master, backup: snapshot `number` is the base (R13) */
+    MESSAGE_WANT_SNAPSHOT, /* OL -> master: logs fill up; or a new OL needs a base (R16) */
+    MESSAGE_TAKEOVER,      /* OL -> backup: struct takeover */
+    MESSAGE_STORED_LOG,    /* OL -> backup: a piece of one thread's log since the base */
+    MESSAGE_STORED_END,    /* OL -> backup: all logs handed out */
+    MESSAGE_CUT,           /* backup -> OL */
+    MESSAGE_GO,            /* OL -> backup: the cut is committed, go live */
+    MESSAGE_EFFECTS,       /* NF -> OL: effects performed (R18) */
     MESSAGE_KINDS
 };
 
@@ -48,8 +48,8 @@ enum role { ROLE_MASTER = 1, ROLE_BACKUP = 2 };
 
 struct message_hello {
     uint8_t role;
-    uint8_t mac[6];    /* of the NF's end of the link */
-    uint64_t claimant; /* random, names this process */
+    uint8_t mac[6];                    /* of the NF's end of the link */
+    uint64_t claimant;                 /* random, names this process */
     char identity[IDENTITY_MAX_BYTES]; /* build, layout, options, CPU: compared as text (G8) */
 };
 
@@ -60,11 +60,11 @@ struct port {
 };
 
 struct message_welcome {
-    uint32_t epoch;        /* OL: the one the master reigns under; backup: the present one */
-    uint32_t session;      /* of the link */
-    uint64_t incarnation;  /* of this logger (R16) */
-    uint8_t mac[6];        /* of the logger's end of the link */
-    uint16_t port_count;   /* both loggers send the same table, by index */
+    uint32_t epoch;       /* OL: the one the master reigns under; backup: the present one */
+    uint32_t session;     /* of the link */
+    uint64_t incarnation; /* of this logger (R16) */
+    uint8_t mac[6];       /* of the logger's end of the link */
+    uint16_t port_count;  /* both loggers send the same table, by index */
     struct port ports[PORTS_MAX];
 };
 
@@ -80,7 +80,7 @@ struct message_reign {
 
 struct message_image_begin {
     struct snapshot_mark mark;
-    bool whole;              /* every page follows, not only changed ones */
+    bool whole; /* every page follows, not only changed ones */
     uint32_t description_bytes;
     const uint8_t *description; /* runtime's own table: regions, threads, pending inputs */
 };
@@ -93,9 +93,9 @@ struct message_image_pages {
 
 struct message_stored_log {
     uint32_t thread;
-    uint64_t total;        /* bytes of this thread's log in all */
-    uint64_t offset;       /* of this piece */
-    uint32_t segment_count;/* all segments, repeated in the first piece only (offset 0) */
+    uint64_t total;         /* bytes of this thread's log in all */
+    uint64_t offset;        /* of this piece */
+    uint32_t segment_count; /* all segments, repeated in the first piece only (offset 0) */
     struct log_segment segments[64];
     uint32_t length;
     const uint8_t *bytes;

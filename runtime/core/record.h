@@ -62,14 +62,14 @@ struct codec {
 struct record {
     enum record_kind kind;
     position position;
-    uint64_t sequence; /* ORDER, FAIL, READ, WRITE */
-    uint64_t reads;    /* WRITE */
-    int64_t number;    /* NUMBER; CLOCK: the absolute nanoseconds */
-    uint32_t slot;     /* CLOCK: slot; RECEIVE: queue */
-    uint32_t count;    /* OUT: packets; RECEIVE: ranges; BYTES: length */
-    uint64_t value;    /* LOAD, MIXED */
-    uint32_t writer;   /* LOAD: thread or NO_THREAD */
-    position written;  /* LOAD: the writer's position */
+    uint64_t sequence;       /* ORDER, FAIL, READ, WRITE */
+    uint64_t reads;          /* WRITE */
+    int64_t number;          /* NUMBER; CLOCK: the absolute nanoseconds */
+    uint32_t slot;           /* CLOCK: slot; RECEIVE: queue */
+    uint32_t count;          /* OUT: packets; RECEIVE: ranges; BYTES: length */
+    uint64_t value;          /* LOAD, MIXED */
+    uint32_t writer;         /* LOAD: thread or NO_THREAD */
+    position written;        /* LOAD: the writer's position */
     struct positions vector; /* OUT, MIXED */
     struct id_range ranges[RECORD_RANGES_MAX];
     const uint8_t *bytes; /* BYTES: points into the decoded stream */
@@ -83,16 +83,19 @@ void codec_reset(struct codec *codec, position start);
  * `out`, which has room for RECORD_MAX_BYTES, updates the codec and returns the bytes written.
  * One thread at a time for one codec. The inline ones are defined in record_hot.h.
  */
-static inline uint32_t record_order(struct codec *codec, uint8_t *out, position at, uint64_t sequence);
+static inline uint32_t record_order(struct codec *codec, uint8_t *out, position at,
+                                    uint64_t sequence);
 uint32_t record_fail(struct codec *codec, uint8_t *out, position at, uint64_t sequence);
 uint32_t record_number(struct codec *codec, uint8_t *out, position at, int64_t value);
 uint32_t record_bytes(struct codec *codec, uint8_t *out, position at, const void *bytes,
                       uint32_t length);
-static inline uint32_t record_clock(struct codec *codec, uint8_t *out, position at, uint32_t slot, int64_t ns);
-static inline uint32_t record_receive(struct codec *codec, uint8_t *out, position at, uint32_t queue,
-                        const struct id_range *ranges, uint32_t count);
+static inline uint32_t record_clock(struct codec *codec, uint8_t *out, position at, uint32_t slot,
+                                    int64_t ns);
+static inline uint32_t record_receive(struct codec *codec, uint8_t *out, position at,
+                                      uint32_t queue, const struct id_range *ranges,
+                                      uint32_t count);
 static inline uint32_t record_out(struct codec *codec, uint8_t *out, position at, uint32_t packets,
-                    const struct positions *vor);
+                                  const struct positions *vor);
 uint32_t record_load(struct codec *codec, uint8_t *out, position at, uint64_t value,
                      uint32_t writer, position written);
 uint32_t record_read(struct codec *codec, uint8_t *out, position at, uint64_t sequence);

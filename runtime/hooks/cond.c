@@ -79,8 +79,9 @@ static int cond_wait(struct nf_thread *thread, struct nf_cond *cond, struct nf_m
         int64_t result;
         if (until == NULL)
             thread->wait_result = 0;
-        else if (REPLAYED_ALONE(thread, "pthread_cond_timedwait",
-                          ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &result)))
+        else if (REPLAYED_ALONE(
+                     thread, "pthread_cond_timedwait",
+                     ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &result)))
             thread->wait_result = (int32_t)result;
         else
             ev_number_record(&thread->core, log_ready(thread), thread->wait_result, 0);

@@ -57,11 +57,11 @@ static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t l
     int64_t value;
     if (length == 0)
         return;
-    for (uint32_t waiting; process_mode() == MODE_RECORD &&
-                           (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
+    for (uint32_t waiting;
+         process_mode() == MODE_RECORD && (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
         futex_wait(&queued, waiting, 1000000);
-    bool replayed = REPLAYED_ALONE(thread, "output",
-                             ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
+    bool replayed = REPLAYED_ALONE(
+        thread, "output", ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)
         ev_number_record(&thread->core, log_ready(thread), 0, 0);
     thread->core.effects++;
@@ -125,7 +125,7 @@ void effects_exit(struct nf_thread *thread, int status)
 {
     int64_t value;
     if (!REPLAYED_ALONE(thread, "exit",
-                  ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
+                        ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
         ev_number_record(&thread->core, log_ready(thread), 0, 0);
     else
         replay_thread_gone();
@@ -141,8 +141,10 @@ static int stream_fd(FILE *stream)
 {
     int fd = fileno(stream);
     if (fd != STDOUT_FILENO && fd != STDERR_FILENO)
-        process_fail(STATUS_UNMODELLED, "writing to a file (descriptor %d) cannot be replayed yet; "
-                                        "only stdout and stderr are (G8)", fd);
+        process_fail(STATUS_UNMODELLED,
+                     "writing to a file (descriptor %d) cannot be replayed yet; "
+                     "only stdout and stderr are (G8)",
+                     fd);
     return fd;
 }
 

@@ -130,9 +130,8 @@ HOOK int __palisade_pthread_mutex_lock(pthread_mutex_t *native)
 {
     struct nf_mutex *mutex = nf_mutex_of(native);
     struct nf_thread *thread = nf_self;
-    if (__builtin_expect(!recording_plainly() || thread == NULL || mutex->kind != 0 ||
-                             !native_try(mutex),
-                         0))
+    if (__builtin_expect(
+            !recording_plainly() || thread == NULL || mutex->kind != 0 || !native_try(mutex), 0))
         __attribute__((musttail)) return palisade_mutex_lock_entry(native);
     if (mutex->order.owner != thread->core.index + 1)
         __attribute__((musttail)) return lock_changes_owner(native);
@@ -252,8 +251,7 @@ int palisade_mutex_timedlock_restartable(pthread_mutex_t *native, const struct t
             ev_fail_record(&thread->core, log_ready(thread), sequence);
             return ETIMEDOUT;
         }
-        if (left_ns > 0 &&
-            atomic_exchange_explicit(&mutex->word, 2, memory_order_acquire) == 0) {
+        if (left_ns > 0 && atomic_exchange_explicit(&mutex->word, 2, memory_order_acquire) == 0) {
             lock_record(thread, log_ready(thread), mutex);
             return 0;
         }

@@ -175,7 +175,7 @@ static inline bool load_unchanged(const void *address, uint32_t bytes, uint64_t 
         uint64_t value;                                                                            \
         if (__builtin_expect(barrier_up(), 0))                                                     \
             __attribute__((musttail)) return palisade_load##bytes##_entry(address);                \
-        return (type)(load_unchanged(address, bytes, &value) ? value : load(address, bytes));             \
+        return (type)(load_unchanged(address, bytes, &value) ? value : load(address, bytes));      \
     }
 
 LOAD(uint8_t, 1)

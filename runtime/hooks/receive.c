@@ -138,8 +138,8 @@ static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t 
 }
 
 /*
- * Takes up to `limit` packets from the queue into `messages`. Live; NF thread. That there are none is
- * an event unless the caller will `wait` for some.
+ * Takes up to `limit` packets from the queue into `messages`. Live; NF thread. That there are none
+ * is an event unless the caller will `wait` for some.
  */
 static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
                      struct mmsghdr *messages, uint32_t limit, bool wait)
@@ -168,8 +168,8 @@ static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
     return taken;
 }
 
-static enum event receive_replay(struct nf_thread *thread, uint32_t index,
-                                 struct mmsghdr *messages, uint32_t limit, uint32_t *received)
+static enum event receive_replay(struct nf_thread *thread, uint32_t index, struct mmsghdr *messages,
+                                 uint32_t limit, uint32_t *received)
 {
     struct id_range ranges[RECORD_RANGES_MAX];
     struct log_reader *reader = &run_of(thread)->reader;
@@ -203,7 +203,8 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
         limit = RECEIVE_BATCH_MAX;
     safe_point(thread);
     socket_reads(index);
-    if (REPLAYED_ALONE(thread, "receive", receive_replay(thread, index, messages, limit, &received))) {
+    if (REPLAYED_ALONE(thread, "receive",
+                       receive_replay(thread, index, messages, limit, &received))) {
         if (received == 0)
             errno = EAGAIN;
         return received ? (int)received : -1;
@@ -320,15 +321,17 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
         if (fds[i].fd < 0)
             continue;
         if (!socket_is(fds[i].fd))
-            process_fail(STATUS_UNMODELLED, "poll: descriptor %d is no packet socket and cannot "
-                                            "be replayed yet (G8)", fds[i].fd);
+            process_fail(STATUS_UNMODELLED,
+                         "poll: descriptor %d is no packet socket and cannot "
+                         "be replayed yet (G8)",
+                         fds[i].fd);
         if (fds[i].events & (POLLIN | POLLRDNORM)) {
             socket_reads(socket_index(fds[i].fd));
             queues[readable++] = socket_index(fds[i].fd);
         }
     }
     if (REPLAYED_ALONE(thread, "poll",
-                 ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
+                       ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
         return poll_result(fds, (uint32_t)count, ready);
     struct log *log = log_ready(thread);
     if (timeout_ns >= 0 && timeout_ns < TICK_NS)

@@ -52,7 +52,8 @@ struct checked {
 };
 
 /* False with errno when it cannot be sent. `bound` is the socket's port index + 1, 0 for none. */
-static __attribute__((noinline)) bool check_any(const struct msghdr *message, uint32_t bound, struct checked *out)
+static __attribute__((noinline)) bool check_any(const struct msghdr *message, uint32_t bound,
+                                                struct checked *out)
 {
     size_t length = 0;
     for (size_t i = 0; i < message->msg_iovlen; i++)
@@ -67,8 +68,8 @@ static __attribute__((noinline)) bool check_any(const struct msghdr *message, ui
         errno = ENXIO;
         return false;
     }
-    if (__builtin_expect(length > process.ports[port - 1].mtu + 18u ||
-                             length > PACKET_MAX_BYTES || length < sizeof(struct ethhdr),
+    if (__builtin_expect(length > process.ports[port - 1].mtu + 18u || length > PACKET_MAX_BYTES ||
+                             length < sizeof(struct ethhdr),
                          0)) {
         errno = length < sizeof(struct ethhdr) ? EINVAL : EMSGSIZE; /* as the kernel says */
         return false;
@@ -155,7 +156,7 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
     }
     uint64_t first, skip = 0;
     if (REPLAYED_ALONE(thread, "send",
-                 ev_out_replay(&thread->core, &run->reader, accepted, &first))) {
+                       ev_out_replay(&thread->core, &run->reader, accepted, &first))) {
         uint64_t held = process.held[thread->core.index];
         skip = held >= first ? held - first + 1 : 0;
     } else {

@@ -33,8 +33,9 @@ void socket_queue_open(uint32_t index)
     struct queue *queue = aligned_alloc(64, sizeof *queue);
     struct slot *slots = malloc(sizeof *slots * process.options.queue_packets);
     if (queue == NULL || slots == NULL)
-        process_fail(STATUS_MEMORY, "no memory for a socket queue of %u packets; lower "
-                                    "queue_packets in PALISADE_OPTIONS",
+        process_fail(STATUS_MEMORY,
+                     "no memory for a socket queue of %u packets; lower "
+                     "queue_packets in PALISADE_OPTIONS",
                      (unsigned)process.options.queue_packets);
     memset(queue, 0, sizeof *queue);
     pthread_mutex_init(&queue->reading, NULL);
@@ -144,8 +145,9 @@ HOOK int __palisade_socket(int domain, int type, int protocol)
     if (domain != AF_PACKET && !asks_only) {
         if (process.options.unmodelled == OPTION_UNMODELLED_ALLOW)
             return socket(domain, type, protocol);
-        process_fail(STATUS_UNMODELLED, "socket: family %d, type %d cannot be replayed yet, only "
-                                        "AF_PACKET can; or set unmodelled=allow (G8)",
+        process_fail(STATUS_UNMODELLED,
+                     "socket: family %d, type %d cannot be replayed yet, only "
+                     "AF_PACKET can; or set unmodelled=allow (G8)",
                      domain, type & 0xff);
     }
     if (domain == AF_PACKET && (type & 0xff) != SOCK_RAW)
@@ -155,11 +157,11 @@ HOOK int __palisade_socket(int domain, int type, int protocol)
     int fd = -1;
     for (uint32_t i = 0; i < SOCKETS_MAX && fd < 0; i++)
         if (!IMAGE->sockets[i].used) {
-            IMAGE->sockets[i] = (struct nf_socket){.used = 1,
-                                                   .protocol =
-                                                       asks_only ? 0 : ntohs((uint16_t)protocol),
-                                                   .asks_only = asks_only,
-                                                   .nonblock = (type & SOCK_NONBLOCK) != 0};
+            IMAGE->sockets[i] =
+                (struct nf_socket){.used = 1,
+                                   .protocol = asks_only ? 0 : ntohs((uint16_t)protocol),
+                                   .asks_only = asks_only,
+                                   .nonblock = (type & SOCK_NONBLOCK) != 0};
             socket_queue_open(i);
             fd = SOCKET_FD_BASE + (int)i;
         }
@@ -202,8 +204,10 @@ HOOK int __palisade_setsockopt(int fd, int level, int name, const void *value, s
         case SO_REUSEADDR:
             return 0;
         default:
-            process_fail(STATUS_UNMODELLED, "setsockopt: socket option %d of a packet socket is "
-                                            "not supported yet (G8)", name);
+            process_fail(STATUS_UNMODELLED,
+                         "setsockopt: socket option %d of a packet socket is "
+                         "not supported yet (G8)",
+                         name);
         }
     }
     if (level != SOL_PACKET)
@@ -216,7 +220,7 @@ HOOK int __palisade_setsockopt(int fd, int level, int name, const void *value, s
         IMAGE->sockets[socket_index(fd)].fanout = (*(const uint32_t *)value & 0xffff) + 1;
         ordered_unlock(&IMAGE->sockets_lock);
         return 0;
-    case PACKET_ADD_MEMBERSHIP:  /* the input logger's device is open for everything */
+    case PACKET_ADD_MEMBERSHIP: /* the input logger's device is open for everything */
     case PACKET_DROP_MEMBERSHIP:
     case PACKET_IGNORE_OUTGOING: /* own packets are never seen */
     case PACKET_QDISC_BYPASS:
@@ -285,8 +289,10 @@ HOOK int __palisade_ioctl(int fd, unsigned long request, ...)
     else if (!socket_is(fd))
         return ioctl(fd, request, argument);
     else
-        process_fail(STATUS_UNMODELLED, "ioctl: request 0x%lx on an AF_PACKET socket cannot be "
-                                        "replayed (G8)", request);
+        process_fail(STATUS_UNMODELLED,
+                     "ioctl: request 0x%lx on an AF_PACKET socket cannot be "
+                     "replayed (G8)",
+                     request);
     if (port < 0)
         return fail(ENODEV);
     switch (request) {

@@ -48,8 +48,7 @@ static inline bool queue_ready(struct queue *queue)
 void socket_reads(uint32_t index);
 
 /* Copies the input into the queue of `index`; false when it is full. I/O thread. */
-bool queue_put(uint32_t index, packet_id id, uint16_t port, const uint8_t *bytes,
-               uint16_t length);
+bool queue_put(uint32_t index, packet_id id, uint16_t port, const uint8_t *bytes, uint16_t length);
 /* Wakes the threads asleep on `queue`, after a batch of queue_put. I/O thread. */
 void queue_wake(struct queue *queue);
 

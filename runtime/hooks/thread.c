@@ -53,8 +53,9 @@ static void map_at(uint64_t address, size_t bytes, const char *what)
     void *got = mmap((void *)address, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (got != (void *)address)
-        process_fail(STATUS_MEMORY, "cannot map %zu MiB for the %s at 0x%llx: %s; lower heap_mib or "
-                                    "stack_kib in PALISADE_OPTIONS",
+        process_fail(STATUS_MEMORY,
+                     "cannot map %zu MiB for the %s at 0x%llx: %s; lower heap_mib or "
+                     "stack_kib in PALISADE_OPTIONS",
                      bytes >> 20, what, (unsigned long long)address, strerror(errno));
 }
 
@@ -163,8 +164,8 @@ static void finish(struct nf_thread *thread, void *result)
     int64_t value;
     memory_thread_exit(thread);
     thread->result = result;
-    bool replayed = REPLAYED_ALONE(thread, "thread exit",
-                             ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
+    bool replayed = REPLAYED_ALONE(
+        thread, "thread exit", ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)
         ev_number_record(&thread->core, log_ready(thread), 0, 0);
     atomic_store(&thread->lifecycle, THREAD_EXITED);

@@ -33,7 +33,7 @@ static int64_t read_clock(struct nf_thread *thread, clockid_t clock, uint32_t sl
 {
     int64_t ns;
     if (REPLAYED_ALONE(thread, "clock",
-                 ev_clock_replay(&thread->core, &run_of(thread)->reader, slot, &ns))) {
+                       ev_clock_replay(&thread->core, &run_of(thread)->reader, slot, &ns))) {
         value_clock_seen(slot, ns);
         return ns;
     }
@@ -128,7 +128,7 @@ static int64_t number(struct nf_thread *thread, const char *what, int64_t (*draw
 {
     int64_t value;
     if (REPLAYED_ALONE(thread, what,
-                 ev_number_replay(&thread->core, &run_of(thread)->reader, expected, &value)))
+                       ev_number_replay(&thread->core, &run_of(thread)->reader, expected, &value)))
         return value;
     value = draw ? draw() : expected;
     ev_number_record(&thread->core, log_ready(thread), value, expected);
@@ -194,7 +194,7 @@ HOOK ssize_t __palisade_getrandom(void *buffer, size_t length, unsigned int flag
         return getrandom(buffer, length, flags);
     uint32_t piece = length > 256 ? 256 : (uint32_t)length;
     if (REPLAYED_ALONE(thread, "getrandom",
-                 ev_bytes_replay(&thread->core, &run_of(thread)->reader, buffer, piece)))
+                       ev_bytes_replay(&thread->core, &run_of(thread)->reader, buffer, piece)))
         return piece;
     for (uint32_t got = 0; got < piece;) {
         ssize_t more = getrandom((uint8_t *)buffer + got, piece - got, 0);
@@ -212,7 +212,7 @@ static void sleep_event(struct nf_thread *thread, int64_t ns)
     int64_t value;
     safe_point(thread);
     if (REPLAYED_ALONE(thread, "sleep",
-                 ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
+                       ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
         return;
     int64_t until = now_ns() + ns;
     for (int64_t left = ns; left > 0; left = until - now_ns()) {

@@ -60,8 +60,9 @@ static void drop_staged(void)
 static int image_begin(const struct message_image_begin *begin)
 {
     if (!begin->whole && backup.base == 0)
-        process_fail(STATUS_PROTOCOL, "the output logger sent the changes of snapshot %llu, but no "
-                                      "whole snapshot before",
+        process_fail(STATUS_PROTOCOL,
+                     "the output logger sent the changes of snapshot %llu, but no "
+                     "whole snapshot before",
                      (unsigned long long)begin->mark.number);
     drop_staged();
     backup.mark = begin->mark;
@@ -72,15 +73,13 @@ static int image_begin(const struct message_image_begin *begin)
 static bool in_image(uint64_t address, uint64_t bytes)
 {
     struct region program = regions_program();
-    uint64_t stacks =
-        THREADS_MAX * ((uint64_t)process.options.stack_kib * 1024 + STACK_TOP_BYTES);
+    uint64_t stacks = THREADS_MAX * ((uint64_t)process.options.stack_kib * 1024 + STACK_TOP_BYTES);
     struct region areas[] = {program,
                              {IMAGE_BASE, IMAGE_BASE + ((sizeof(struct image) + 4095) & ~4095ul)},
                              {STACKS_BASE, STACKS_BASE + stacks},
                              {HEAP_BASE, HEAP_BASE + ((uint64_t)process.options.heap_mib << 20)}};
     for (size_t i = 0; i < sizeof areas / sizeof *areas; i++)
-        if (address >= areas[i].start && address < areas[i].end &&
-            bytes <= areas[i].end - address)
+        if (address >= areas[i].start && address < areas[i].end && bytes <= areas[i].end - address)
             return true;
     return false;
 }
@@ -105,8 +104,9 @@ static int image_pages(const struct message_image_pages *pages)
 static void image_committed(uint64_t number)
 {
     if (!backup.whole_image || number != backup.mark.number)
-        process_fail(STATUS_PROTOCOL, "the output logger committed snapshot %llu, which did not "
-                                      "arrive here",
+        process_fail(STATUS_PROTOCOL,
+                     "the output logger committed snapshot %llu, which did not "
+                     "arrive here",
                      (unsigned long long)number);
     for (struct staged *staged = backup.first; staged; staged = staged->next)
         for (uint32_t i = 0; i < staged->count; i++)

@@ -30,15 +30,14 @@ static json_t *link_object(struct wire *wire)
     for (enum frame_error e = FRAME_OK + 1; e < FRAME_ERRORS; e++)
         json_object_set_new(errors, frame_error_name(e),
                             json_integer((json_int_t)c->dropped_error[e]));
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "sent",
-                     (json_int_t)c->sent, "resent", (json_int_t)c->resent, "received",
-                     (json_int_t)c->received, "acks_sent", (json_int_t)c->acks_sent,
-                     "dropped_duplicate", (json_int_t)c->dropped_duplicate, "dropped_gap",
-                     (json_int_t)c->dropped_gap, "dropped_session",
-                     (json_int_t)c->dropped_session, "dropped_epoch",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "sent", (json_int_t)c->sent,
+                     "resent", (json_int_t)c->resent, "received", (json_int_t)c->received,
+                     "acks_sent", (json_int_t)c->acks_sent, "dropped_duplicate",
+                     (json_int_t)c->dropped_duplicate, "dropped_gap", (json_int_t)c->dropped_gap,
+                     "dropped_session", (json_int_t)c->dropped_session, "dropped_epoch",
                      (json_int_t)c->dropped_epoch, "dropped_no_credit",
-                     (json_int_t)c->dropped_no_credit, "window_full",
-                     (json_int_t)c->window_full, "dropped_error", errors);
+                     (json_int_t)c->dropped_no_credit, "window_full", (json_int_t)c->window_full,
+                     "dropped_error", errors);
 }
 
 void counters_answer(void)

@@ -40,8 +40,8 @@ void io_wake(void)
 
 static void logger_lost(const char *logger, int error)
 {
-    process_fail(STATUS_UNREACHABLE, "lost the %s logger (%s); nothing more can be released", logger,
-                 error == -EPIPE ? "it closed the connection" : strerror(-error));
+    process_fail(STATUS_UNREACHABLE, "lost the %s logger (%s); nothing more can be released",
+                 logger, error == -EPIPE ? "it closed the connection" : strerror(-error));
 }
 
 int io_send_ol(void *context, const struct message *message)
@@ -62,9 +62,8 @@ static void committed(uint64_t number)
     packet_id inputs_from;
     if (!snapshot_committed(number, &inputs_from))
         return;
-    struct message message = {.kind = MESSAGE_TRUNCATE,
-                              .epoch = io.epoch,
-                              .number = {.number = inputs_from}};
+    struct message message = {
+        .kind = MESSAGE_TRUNCATE, .epoch = io.epoch, .number = {.number = inputs_from}};
     if (lifeline_send(io.il_line, &message) != 0)
         logger_lost("input", -EPIPE);
 }
@@ -127,8 +126,8 @@ static void snapshot_report(void)
 {
     const struct snapshot_figures *figures = snapshot_figures();
     journal_event(io.journal, "snapshot", "{s:I,s:I,s:I,s:I,s:I}", "number",
-                  (json_int_t)figures->number, "pause_ns", (json_int_t)figures->pause_ns,
-                  "copy_ns", (json_int_t)figures->copy_ns, "bytes", (json_int_t)figures->bytes,
+                  (json_int_t)figures->number, "pause_ns", (json_int_t)figures->pause_ns, "copy_ns",
+                  (json_int_t)figures->copy_ns, "bytes", (json_int_t)figures->bytes,
                   "shipped_bytes", (json_int_t)figures->shipped_bytes);
 }
 
@@ -245,8 +244,8 @@ static void sleep_until_needed(void)
         return;
     }
     int64_t now = now_ns(), limit = nf_computes() ? SLEEP_RUNNING_NS : SLEEP_MAX_NS;
-    int64_t until = earliest(now + limit, earliest(wire_next_wake(io.ol_wire),
-                                                   wire_next_wake(io.il_wire)));
+    int64_t until =
+        earliest(now + limit, earliest(wire_next_wake(io.ol_wire), wire_next_wake(io.il_wire)));
     if (snapshot_state() == SNAPSHOT_IDLE)
         until = earliest(until, io.next_snapshot_ns > now ? io.next_snapshot_ns : INT64_MAX);
     struct timespec timeout = {.tv_nsec = until > now ? until - now : 0};

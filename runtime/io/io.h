@@ -5,8 +5,8 @@
 #ifndef PALISADE_IO_H
 #define PALISADE_IO_H
 
-#include "process.h"
 #include "journal/journal.h"
+#include "process.h"
 #include "xdp/lifeline.h"
 #include "xdp/wire.h"
 

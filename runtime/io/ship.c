@@ -33,9 +33,9 @@ static uint32_t ship_log(struct link *link, uint32_t thread)
            log_take(log, payload + LOG_HEADER_BYTES, FRAME_PAYLOAD_MAX_BYTES - LOG_HEADER_BYTES,
                     &chunk)) {
         log_header_write(payload, chunk.from, chunk.to);
-        uint64_t number = link_commit(link, FRAME_LOG, (uint16_t)thread,
-                                      chunk.reset ? FRAME_RESET : 0,
-                                      LOG_HEADER_BYTES + chunk.length);
+        uint64_t number =
+            link_commit(link, FRAME_LOG, (uint16_t)thread, chunk.reset ? FRAME_RESET : 0,
+                        LOG_HEADER_BYTES + chunk.length);
         ASSERT(flight_head - flight_tail < LINK_WINDOW_FRAMES);
         flights[flight_head++ % LINK_WINDOW_FRAMES] =
             (struct in_flight){.number = number, .thread = thread, .to = chunk.to};
@@ -56,8 +56,7 @@ uint32_t ship_logs(void)
 void ship_update_stable(void)
 {
     uint64_t acked = link_acked(wire_link(io.ol_wire));
-    for (; flight_tail != flight_head &&
-           flights[flight_tail % LINK_WINDOW_FRAMES].number <= acked;
+    for (; flight_tail != flight_head && flights[flight_tail % LINK_WINDOW_FRAMES].number <= acked;
          flight_tail++) {
         const struct in_flight *flight = &flights[flight_tail % LINK_WINDOW_FRAMES];
         if (io.stable.threads <= flight->thread)

@@ -25,7 +25,8 @@ static uint32_t pending_count;
 static uint64_t bytes_kept;
 static bool kept;
 
-void inputs_begin(packet_id from, packet_id next, const packet_id *unconsumed, uint32_t unconsumed_count)
+void inputs_begin(packet_id from, packet_id next, const packet_id *unconsumed,
+                  uint32_t unconsumed_count)
 {
     pthread_mutex_lock(&mutex);
     for (size_t i = 0; i < count; i++)
@@ -53,8 +54,7 @@ static int compare_ids(const void *a, const void *b)
 
 static bool consumed_at_base(packet_id id)
 {
-    return id < base_next &&
-           bsearch(&id, pending, pending_count, sizeof id, compare_ids) == NULL;
+    return id < base_next && bsearch(&id, pending, pending_count, sizeof id, compare_ids) == NULL;
 }
 
 int inputs_add(const struct packet_item *item)

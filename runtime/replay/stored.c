@@ -47,8 +47,7 @@ void stored_complete(const struct positions *logs_end)
 void stored_reader_open(uint32_t thread)
 {
     log_reader_init(&process.runs[thread].reader, logs[thread].bytes, logs[thread].length,
-                    logs[thread].segments, logs[thread].segment_count,
-                    positions_get(&end, thread));
+                    logs[thread].segments, logs[thread].segment_count, positions_get(&end, thread));
 }
 
 void stored_clear(void)

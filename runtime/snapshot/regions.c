@@ -24,8 +24,10 @@ static size_t tls_bytes; /* below the TCB, alignment included */
 static void spare(uint64_t start, uint64_t end)
 {
     if (spared_count == SPARED_MAX)
-        process_fail(STATUS_UNMODELLED, "the program copies more than %u objects out of shared "
-                                        "libraries; link it with -fPIC objects", SPARED_MAX);
+        process_fail(STATUS_UNMODELLED,
+                     "the program copies more than %u objects out of shared "
+                     "libraries; link it with -fPIC objects",
+                     SPARED_MAX);
     spared[spared_count++] = (struct region){start, end};
 }
 
@@ -81,8 +83,10 @@ void regions_init(void)
     dl_iterate_phdr(read_program, NULL);
     ASSERT(segment_count > 0);
     if (tls_bytes > TLS_MAX_BYTES)
-        process_fail(STATUS_UNMODELLED, "the program has %zu bytes of thread-local variables; %u "
-                                        "are supported", tls_bytes, TLS_MAX_BYTES);
+        process_fail(STATUS_UNMODELLED,
+                     "the program has %zu bytes of thread-local variables; %u "
+                     "are supported",
+                     tls_bytes, TLS_MAX_BYTES);
 }
 
 struct region regions_program(void)
@@ -100,8 +104,7 @@ static uint64_t page_above(const void *end)
     return ((uint64_t)end + PAGE - 1) & ~(PAGE - 1);
 }
 
-static uint32_t add(struct region *out, uint32_t count, uint32_t room, uint64_t start,
-                    uint64_t end)
+static uint32_t add(struct region *out, uint32_t count, uint32_t room, uint64_t start, uint64_t end)
 {
     ASSERT(count < room);
     ASSERT(start % PAGE == 0 && end % PAGE == 0 && start <= end);

@@ -265,10 +265,9 @@ static int send_pages(uint64_t start, uint32_t pages,
 {
     struct area *area = area_of(start);
     uint64_t offset = start - area->base;
-    struct message message = {.kind = MESSAGE_IMAGE_PAGES,
-                              .image_pages = {.address = start,
-                                              .count = pages,
-                                              .bytes = area->copied + offset}};
+    struct message message = {
+        .kind = MESSAGE_IMAGE_PAGES,
+        .image_pages = {.address = start, .count = pages, .bytes = area->copied + offset}};
     memcpy(area->shipped + offset, area->copied + offset, pages * 4096ul);
     snapshot.figures.shipped_bytes += pages * 4096ul;
     return send(context, &message);

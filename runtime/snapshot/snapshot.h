@@ -12,12 +12,7 @@
 #include "core/message.h"
 #include "process.h"
 
-enum snapshot_state {
-    SNAPSHOT_IDLE,
-    SNAPSHOT_BARRIER,
-    SNAPSHOT_SHIPPING,
-    SNAPSHOT_COMMITTING
-};
+enum snapshot_state { SNAPSHOT_IDLE, SNAPSHOT_BARRIER, SNAPSHOT_SHIPPING, SNAPSHOT_COMMITTING };
 
 struct snapshot_figures {
     uint64_t number;

@@ -1,23 +1,25 @@
 /*
  * torture: a network function that does nothing but tell on itself.
  *
- * Every answer carries a digest of all that the program knows: a random number, the clock, addresses
- * of heap blocks, results of tries and of timed waits, racy words, thread-local counters, exit
- * values of threads. Answers are numbered under one lock, and each carries the hash before it and
- * its own. So the answers form one chain, and the state after a takeover differs from the one the
- * released answers were computed from exactly if the chain breaks (driver.py looks).
+ * Every answer carries a digest of all that the program knows: a random number, the clock,
+ * addresses of heap blocks, results of tries and of timed waits, racy words, thread-local counters,
+ * exit values of threads. Answers are numbered under one lock, and each carries the hash before it
+ * and its own. So the answers form one chain, and the state after a takeover differs from the one
+ * the released answers were computed from exactly if the chain breaks (driver.py looks).
  *
  * Threads. Four workers receive, each in its own way (blocking, poll, batches, two on one socket);
- * two helpers do jobs for them through a queue; two spinners pass a baton by plain stores; a sleeper
- * waits for ticks; main ticks. Workers start short-lived threads now and then.
+ * two helpers do jobs for them through a queue; two spinners pass a baton by plain stores; a
+ * sleeper waits for ticks; main ticks. Workers start short-lived threads now and then.
  *
  * What they share lies in main's stack (struct shared), on the heap, and in the racy words below.
  * Locks in the order they are taken: outer, nested, jobs.lock, pool.lock, births.lock, chain.lock.
  */
 #define _GNU_SOURCE 1
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -30,8 +32,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include <arpa/inet.h>
-#include <net/if.h>
 
 #define WORKERS 4
 #define HELPERS 2
@@ -60,12 +60,12 @@ struct answer { /* driver.py: ANSWER */
 
 /* ---- racy words: no lock anywhere ---- */
 
-static uint64_t now_word;           /* written by main */
-static uint8_t phase;               /* written by main */
-static uint16_t last_worker;        /* written by all workers, the last one wins */
-static uint32_t progress[WORKERS];  /* each written by its worker, read by all */
-static uint32_t baton;              /* written by the spinner whose turn it is */
-static int stopped;                 /* never written while threads run */
+static uint64_t now_word;          /* written by main */
+static uint8_t phase;              /* written by main */
+static uint16_t last_worker;       /* written by all workers, the last one wins */
+static uint32_t progress[WORKERS]; /* each written by its worker, read by all */
+static uint32_t baton;             /* written by the spinner whose turn it is */
+static int stopped;                /* never written while threads run */
 
 struct job {
     uint64_t input, output;
