@@ -6,11 +6,9 @@
 
 #include <jansson.h>
 
-#include "core/link.h"
 #include "core/output_log.h"
 #include "xsk.h"
 
-json_t *counters_link(const struct link_counters *link);
 json_t *counters_xsk(const struct xsk_counters *xsk);
 json_t *counters_output_log(const struct output_log *log);
 

@@ -20,6 +20,7 @@
 
 #include "core/assert.h"
 #include "counters.h"
+#include "link_json.h"
 
 #define SPIN_ROUNDS 4u
 #define POLL_EVERY_NS 500000      /* a busy loop looks at the lifelines that often */
@@ -284,7 +285,7 @@ json_t *logger_counters(struct logger *logger)
         struct link_device *link = &logger->links[i];
         struct link *core = wire_link(link->wire);
         wire_counters(link->wire, &sockets);
-        json_t *one = core ? counters_link(link_counters(core)) : json_object();
+        json_t *one = core ? link_json(link_counters(core)) : json_object();
         json_object_set_new(one, "xdp", counters_xsk(&sockets));
         json_object_set_new(one, "peer", json_string(link->peer ? peer_role_name(link->peer) : ""));
         json_object_set_new(links, link->name, one);

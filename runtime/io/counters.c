@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "io/io.h"
+#include "journal/link_json.h"
 #include "snapshot/snapshot.h"
 
 static volatile sig_atomic_t asked;
@@ -25,19 +26,7 @@ static json_t *link_object(struct wire *wire)
 {
     static const struct link_counters none;
     struct link *link = wire_link(wire);
-    const struct link_counters *c = link ? link_counters(link) : &none;
-    json_t *errors = json_object();
-    for (enum frame_error e = FRAME_OK + 1; e < FRAME_ERRORS; e++)
-        json_object_set_new(errors, frame_error_name(e),
-                            json_integer((json_int_t)c->dropped_error[e]));
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "sent", (json_int_t)c->sent,
-                     "resent", (json_int_t)c->resent, "received", (json_int_t)c->received,
-                     "acks_sent", (json_int_t)c->acks_sent, "dropped_duplicate",
-                     (json_int_t)c->dropped_duplicate, "dropped_gap", (json_int_t)c->dropped_gap,
-                     "dropped_session", (json_int_t)c->dropped_session, "dropped_epoch",
-                     (json_int_t)c->dropped_epoch, "dropped_no_credit",
-                     (json_int_t)c->dropped_no_credit, "window_full", (json_int_t)c->window_full,
-                     "dropped_error", errors);
+    return link_json(link ? link_counters(link) : &none);
 }
 
 void counters_answer(void)
