@@ -109,6 +109,13 @@ struct batch {
     struct id_range ranges[RECORD_RANGES_MAX];
 };
 
+/* The ranges stay as they are: large, and only what is used is written. */
+static inline void batch_start(struct batch *batch)
+{
+    batch->count = 0;
+    batch->next = 0; /* no id */
+}
+
 static inline void batch_add(struct batch *batch, packet_id id)
 {
     if (id == batch->next)
@@ -123,9 +130,8 @@ static uint32_t take_memory(struct nf_thread *thread, struct log *log, uint32_t 
                             struct mmsghdr *messages, uint32_t limit)
 {
     struct memory_packet packets[RECEIVE_BATCH_MAX];
-    struct batch batch; /* large: only what is used is written */
-    batch.count = 0;
-    batch.next = 0; /* no id */
+    struct batch batch;
+    batch_start(&batch);
     uint16_t port = (uint16_t)(IMAGE->sockets[index].port - 1);
     uint32_t taken = memory_io_next(index, packets, limit);
     for (uint32_t i = 0; i < taken; i++) {
@@ -145,9 +151,8 @@ static uint32_t take(struct nf_thread *thread, struct log *log, uint32_t index,
                      struct mmsghdr *messages, uint32_t limit, bool wait)
 {
     struct queue *queue = process.queues[index];
-    struct batch batch; /* large: only what is used is written */
-    batch.count = 0;
-    batch.next = 0; /* no id */
+    struct batch batch;
+    batch_start(&batch);
     uint32_t taken = 0;
     pthread_mutex_lock(&queue->reading);
     uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
@@ -230,8 +235,7 @@ static bool waits(int fd, int flags)
 {
     if (flags & (MSG_PEEK | MSG_ERRQUEUE))
         process_fail(STATUS_UNMODELLED, "recv: MSG_PEEK and MSG_ERRQUEUE are not supported (G8)");
-    if (IMAGE->sockets[socket_index(fd)].asks_only)
-        process_fail(STATUS_UNMODELLED, "recv: UDP sockets cannot be replayed yet (G8)");
+    socket_must_carry(fd, "recv");
     return !(flags & MSG_DONTWAIT) && !IMAGE->sockets[socket_index(fd)].nonblock;
 }
 

@@ -137,8 +137,7 @@ static int transmit(struct nf_thread *thread, int fd, struct mmsghdr *messages, 
     struct checked checked[SEND_BATCH_MAX];
     struct thread_run *run = run_of(thread);
     safe_point(thread);
-    if (IMAGE->sockets[socket_index(fd)].asks_only)
-        process_fail(STATUS_UNMODELLED, "send: UDP sockets cannot be replayed yet (G8)");
+    socket_must_carry(fd, "send");
     if (count > SEND_BATCH_MAX)
         count = SEND_BATCH_MAX;
     for (; accepted < count; accepted++) {

@@ -173,8 +173,7 @@ HOOK int __palisade_bind(int fd, const struct sockaddr *address, socklen_t lengt
 {
     if (nf_self == NULL || !socket_is(fd))
         return bind(fd, address, length);
-    if (IMAGE->sockets[socket_index(fd)].asks_only)
-        process_fail(STATUS_UNMODELLED, "bind: UDP sockets cannot be replayed yet (G8)");
+    socket_must_carry(fd, "bind");
     const struct sockaddr_ll *ll = (const struct sockaddr_ll *)address;
     if (length < offsetof(struct sockaddr_ll, sll_hatype) || ll->sll_family != AF_PACKET)
         return fail(EINVAL);

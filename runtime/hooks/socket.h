@@ -22,6 +22,13 @@ static inline uint32_t socket_index(int fd)
     return (uint32_t)(fd - SOCKET_FD_BASE);
 }
 
+/* Refuses `call` on a socket that is there for interface ioctls only (G8). NF threads. */
+static inline void socket_must_carry(int fd, const char *call)
+{
+    if (__builtin_expect(IMAGE->sockets[socket_index(fd)].asks_only, 0))
+        process_fail(STATUS_UNMODELLED, "%s: UDP sockets cannot be replayed yet (G8)", call);
+}
+
 /* Queues exist for every socket in the table (after a restore: again). Any thread. */
 void socket_queue_open(uint32_t index);
 

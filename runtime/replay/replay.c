@@ -140,8 +140,3 @@ void replay_go_live(void)
     stir();
     pthread_mutex_unlock(&replay.mutex);
 }
-
-uint64_t replay_events(void)
-{
-    return atomic_load(&replay.generation);
-}

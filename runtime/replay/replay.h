@@ -37,7 +37,6 @@ void replay_begin(uint32_t living);
 bool replay_quiescent(void);
 /* MODE_RECORD and wake everybody. */
 void replay_go_live(void);
-uint64_t replay_events(void); /* events passed, for the journal */
 
 /*
  * Runs `attempt` (an expression of type enum event) until it passes or the process goes live;
