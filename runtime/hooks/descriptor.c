@@ -17,6 +17,7 @@ static const struct family *const families[FAMILIES] = {
     [FAMILY_PACKET] = &family_packet,
     [FAMILY_INTERFACE] = &family_interface,
     [FAMILY_PCAP] = &family_pcap,
+    [FAMILY_XSK] = &family_xsk,
 };
 
 const struct family *descriptor_family(uint32_t index)

@@ -24,6 +24,7 @@ enum family_id {
     FAMILY_PACKET,    /* AF_PACKET socket (hooks/packet_socket.c) */
     FAMILY_INTERFACE, /* a socket to ask for interfaces by ioctl (hooks/interface.c) */
     FAMILY_PCAP,      /* descriptor of a libpcap handle (hooks/pcap.c) */
+    FAMILY_XSK,       /* AF_XDP socket (hooks/xsk.c) */
     FAMILIES
 };
 
@@ -58,7 +59,7 @@ struct family {
 int interface_control(struct nf_thread *thread, uint32_t index, unsigned long request,
                       void *argument);
 
-extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN;
+extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN, family_xsk HIDDEN;
 
 static inline bool descriptor_is(int fd)
 {
