@@ -46,12 +46,14 @@
 
 // Another compiler, and what cannot work.
 // RUN: env PALISADE_CLANG=no-such-clang not %t/bin/palisade-cc -c %s -o /dev/null
-// RUN: not %t/bin/palisade-cc -shared %s 2>&1 | FileCheck --check-prefix=SHARED %s
+// RUN: not %t/bin/palisade-cc -static %s 2>&1 | FileCheck --check-prefix=STATIC %s
+// RUN: not %t/bin/palisade-cc -pie %s 2>&1 | FileCheck --check-prefix=PIE %s
 // RUN: not %t/bin/palisade-cc -c x.cpp 2>&1 | FileCheck --check-prefix=CPP %s
 // RUN: not %t/bin/palisade-cc -fsanitize=thread %s 2>&1 | FileCheck --check-prefix=SANITIZE %s
 // RUN: not %t/bin/palisade-cc no-such-file.c 2>&1 | FileCheck --check-prefix=MISSING %s
-// SHARED: palisade-cc: -shared is not supported: link the units into the program itself
-// CPP: palisade-cc: C++ is not supported: x.cpp
+// STATIC: palisade-cc: -static is not supported: the runtime is a shared library
+// PIE: palisade-cc: -pie is not supported: programs are linked at a fixed address, 64 bits
+// CPP: palisade-cc: C++ is not supported: x.cpp: compile it with clang++, without Palisade; what it does is not replayed
 // SANITIZE: palisade-cc: -fsanitize=thread is not supported
 // MISSING: no such file or directory: 'no-such-file.c'
 #include <stdio.h>
