@@ -23,6 +23,7 @@ enum family_id {
     FAMILY_NONE,
     FAMILY_PACKET,    /* AF_PACKET socket (hooks/packet_socket.c) */
     FAMILY_INTERFACE, /* a socket to ask for interfaces by ioctl (hooks/interface.c) */
+    FAMILY_PCAP,      /* descriptor of a libpcap handle (hooks/pcap.c) */
     FAMILIES
 };
 
@@ -57,7 +58,7 @@ struct family {
 int interface_control(struct nf_thread *thread, uint32_t index, unsigned long request,
                       void *argument);
 
-extern const struct family family_packet HIDDEN, family_interface HIDDEN;
+extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN;
 
 static inline bool descriptor_is(int fd)
 {
