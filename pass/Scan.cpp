@@ -182,8 +182,8 @@ class Scanner
                 item.place = place_of(*sites.front());
                 item.at = sites.front();
             }
-            item.advice = "compile the unit that defines it with palisade-cc, or describe it in a "
-                          "model file (-mllvm -palisade-model=FILE)";
+            item.advice = "compile the unit that defines it with palisade-cc and link it into the "
+                          "program, or describe it in a model file (-mllvm -palisade-model=FILE)";
             unit.externals.push_back(item);
             return;
         }
