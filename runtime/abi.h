@@ -13,6 +13,7 @@
  * memory    malloc calloc realloc reallocarray free posix_memalign aligned_alloc strdup strndup
  * packet    socket bind setsockopt getsockopt ioctl if_nametoindex if_indextoname poll ppoll
  *           recvfrom recv recvmsg recvmmsg sendto send sendmsg sendmmsg close fcntl
+ *           open openat read readv writev
  * effect    printf fprintf vfprintf vprintf puts putchar fputs fputc fwrite fflush perror
  *           __printf_chk __fprintf_chk __vfprintf_chk __vprintf_chk write syslog exit _exit abort
  *

@@ -67,6 +67,10 @@
         HOOK(send, send)
         HOOK(sendmsg, sendmsg)
         HOOK(sendmmsg, sendmmsg)
+        HOOK(read, read)
+        HOOK(readv, readv)
+        HOOK(write, write)
+        HOOK(writev, writev)
 
 /* void context_resume(const struct context *): becomes the saved thread. Never returns. */
         .globl  context_resume
