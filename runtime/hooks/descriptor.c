@@ -16,6 +16,7 @@
 static const struct family *const families[FAMILIES] = {
     [FAMILY_PACKET] = &family_packet,
     [FAMILY_INTERFACE] = &family_interface,
+    [FAMILY_PCAP] = &family_pcap,
     [FAMILY_TUN] = &family_tun,
 };
 

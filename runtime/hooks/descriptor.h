@@ -23,7 +23,8 @@ enum family_id {
     FAMILY_NONE,
     FAMILY_PACKET,    /* AF_PACKET socket (hooks/packet_socket.c) */
     FAMILY_INTERFACE, /* a socket to ask for interfaces by ioctl (hooks/interface.c) */
-    FAMILY_TUN = 8,   /* /dev/net/tun (hooks/tun.c) */
+    FAMILY_PCAP,      /* descriptor of a libpcap handle (hooks/pcap.c) */
+    FAMILY_TUN,       /* /dev/net/tun (hooks/tun.c) */
     FAMILIES
 };
 
@@ -64,7 +65,8 @@ int interface_control(struct nf_thread *thread, uint32_t index, unsigned long re
 /* Index of the port that the NF calls so, -1: none. */
 int port_named(const char *name);
 
-extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_tun HIDDEN;
+extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN,
+    family_tun HIDDEN;
 
 static inline bool descriptor_is(int fd)
 {

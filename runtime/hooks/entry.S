@@ -71,6 +71,9 @@
         HOOK(readv, readv)
         HOOK(write, write)
         HOOK(writev, writev)
+        RESTARTABLE palisade_pcap_fetch_entry, palisade_pcap_fetch_restartable, hidden
+        HOOK(pcap_inject, pcap_inject)
+        HOOK(pcap_sendpacket, pcap_sendpacket)
 
 /* void context_resume(const struct context *): becomes the saved thread. Never returns. */
         .globl  context_resume
