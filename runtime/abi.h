@@ -13,6 +13,7 @@
  * memory    malloc calloc realloc reallocarray free posix_memalign aligned_alloc strdup strndup
  * packet    socket bind setsockopt getsockopt ioctl if_nametoindex if_indextoname poll ppoll
  *           recvfrom recv recvmsg recvmmsg sendto send sendmsg sendmmsg close fcntl
+ *           open openat read readv writev
  * libxdp    xsk_umem__create xsk_umem__delete xsk_umem__fd xsk_socket__create
  *           xsk_socket__create_shared xsk_socket__delete xsk_socket__fd xsk_setup_xdp_prog
  *           xsk_socket__update_xskmap xsk_ring_cons__peek xsk_ring_cons__cancel

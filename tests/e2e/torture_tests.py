@@ -9,7 +9,7 @@ from demolib.refuse import Refusal
 from stage import Broken, expect
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torture"))
-from driver import FAULTS_SHOWN, Run  # noqa: E402
+from driver import FAULTS_SHOWN, Run, packet_socket  # noqa: E402, F401
 
 KILLS = 5
 PROGRAMS = ("capture", "rings")  # beside torture itself: torture/*.c
