@@ -48,6 +48,7 @@ struct Seen {
     bool write = false, block = false;
     bool threaded = false, certain = false; // in any copy
     bool first = true;                      // no threaded copy joined yet
+    bool own = true;                        // in the element its thread was given, all copies
     BitVector held, roots;                  // over the threaded copies
 };
 
@@ -74,7 +75,8 @@ class Analyser
         for (const Root &root : flow.roots) {
             if (!root.function)
                 continue;
-            Thread thread{root.function->getName().str(), {}, root.many};
+            StringRef start = root.function->getName().split('.').first; // see separate_starts
+            Thread thread{start.str(), {}, root.many};
             if (root.created)
                 thread.created = place_of(*root.created);
             unit.threads.push_back(thread);
@@ -201,6 +203,7 @@ class Analyser
             seen.roots |= flow.roots_of(*copy.getFunction());
         }
         seen.first = false;
+        seen.own &= location.own;
         seen.threaded = true;
         seen.certain |= state.certain;
     }
@@ -263,7 +266,7 @@ class Analyser
         // Everything that touches the same bytes while threads exist.
         BitVector common(flow.lock_names.size(), true), roots(flow.roots.size()),
             writers(flow.roots.size());
-        bool any = false, written = false, stored = false, is_volatile = false;
+        bool any = false, written = false, stored = false, is_volatile = false, own = true;
         const Seen *bare = nullptr; // an access without an eligible lock
         for (auto &[other_name, other] : variables) {
             if (!overlap(name, other_name))
@@ -275,6 +278,7 @@ class Analyser
                 if (!seen.threaded)
                     continue;
                 any = true;
+                own &= seen.own;
                 common &= seen.held;
                 roots |= seen.roots;
                 if (seen.write) {
@@ -287,7 +291,10 @@ class Analyser
             }
         }
         int lock = any ? lock_for(common, name) : -1;
-        if (global)
+        if (global && own && any && written && roots.count() == 1 && !variable.external &&
+            !is_volatile)
+            classify_own(variable, found);
+        else if (global)
             classify_global(variable, found, lock, any, written, stored, is_volatile, roots,
                             writers, bare);
         else
@@ -380,6 +387,15 @@ class Analyser
             else
                 add(variable, number, seen, Fate::Logged);
         }
+    }
+
+    // pthread_create(..., work, &workers[i]): only through that argument, only by those threads.
+    void classify_own(Variable &variable, Found &found)
+    {
+        variable.class_ = "assumed-private";
+        variable.why = "each thread has its own element";
+        for (auto &[number, seen] : found.seen)
+            add(variable, number, seen, seen.threaded ? Fate::AssumedPrivate : Fate::Init);
     }
 
     // No hook logs a block. Under a lock it is assumed covered; without one it stands in the way,

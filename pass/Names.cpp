@@ -139,9 +139,23 @@ void Resolver::walk_argument(Argument &argument, Locations &out)
         if (call && call->isCallee(&use) && argument.getArgNo() < call->arg_size())
             walk(call->getArgOperand(argument.getArgNo()), out);
         else if (call && is_thread_create(*call) && call->getArgOperandNo(&use) == 2)
-            walk(call->getArgOperand(3), out);
+            walk_handed(*call->getArgOperand(3), out);
         else
             add(out, Location{});
+    }
+}
+
+// What a thread is given at its creation. One element of an array, chosen by a variable, is taken as
+// that thread's own.
+void Resolver::walk_handed(Value &handed, Locations &out)
+{
+    Locations found;
+    walk(&handed, found);
+    auto *gep = dyn_cast<GEPOperator>(handed.stripPointerCasts());
+    bool element = gep && !gep->hasAllConstantIndices();
+    for (Location location : found) {
+        location.own = element && location.root == Location::Global;
+        add(out, location);
     }
 }
 

@@ -22,11 +22,12 @@ struct Location {
     const llvm::GlobalVariable *global = nullptr; // Global
     llvm::StructType *type = nullptr;             // Heap: objects are told apart by type only
     int64_t offset = 0;                           // variable array indexes count as 0
+    bool own = false; // in the element that the thread was given when it was created
 
     bool operator==(const Location &other) const
     {
         return root == other.root && global == other.global && type == other.type &&
-               offset == other.offset;
+               offset == other.offset && own == other.own;
     }
 };
 using Locations = llvm::SmallVector<Location, 2>;
@@ -43,6 +44,7 @@ class Resolver
     void walk(llvm::Value *value, Locations &out);
     void walk_argument(llvm::Argument &argument, Locations &out);
     void walk_result(llvm::CallBase &call, Locations &out);
+    void walk_handed(llvm::Value &handed, Locations &out);
     void add(Locations &out, const Location &location);
 
     const llvm::DataLayout &layout;

@@ -121,6 +121,30 @@ bool is_passed_on(const CallBase &call, unsigned argument)
     return callback && is_contained(callback->parameters, static_cast<int>(argument));
 }
 
+// Every creation of a thread gets a copy of the start function: what a thread does with its argument
+// is then told apart from what the others do with theirs. The copy is named "start.N".
+static void separate_starts(Module &module)
+{
+    Function *create = module.getFunction("pthread_create");
+    if (!create || !create->isDeclaration())
+        return;
+    SmallVector<CallBase *, 8> calls;
+    for (User *user : create->users())
+        if (auto *call = dyn_cast<CallBase>(user))
+            if (call->getCalledFunction() == create && call->arg_size() == 4)
+                calls.push_back(call);
+    SmallPtrSet<Function *, 8> used;
+    for (CallBase *call : reverse(calls)) { // use lists run backwards
+        auto *start = dyn_cast<Function>(call->getArgOperand(2)->stripPointerCasts());
+        if (!start || start->isDeclaration() || used.insert(start).second)
+            continue;
+        ValueToValueMapTy map;
+        Function *copy = CloneFunction(start, map);
+        copy->setLinkage(GlobalValue::InternalLinkage);
+        call->setArgOperand(2, copy);
+    }
+}
+
 // A library that calls back is, to the analysis, a call of that function right behind its own.
 static void add_callbacks(Function &function)
 {
@@ -175,6 +199,7 @@ Prepared::Prepared(Module &module)
     Inliner inliner;
     for (Function &function : *clone)
         inliner.visit(function);
+    separate_starts(*clone); // wrappers of pthread_create are gone by now
     for (bool again = true; again;) {
         again = false;
         for (Function &function : make_early_inc_range(*clone)) {

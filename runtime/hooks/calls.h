@@ -8,6 +8,7 @@
 
 void *__palisade_malloc(size_t size);
 void *__palisade_calloc(size_t count, size_t size);
+void *__palisade_aligned_alloc(size_t alignment, size_t size);
 void __palisade_free(void *block);
 char *__palisade_strdup(const char *text);
 int __palisade_clock_gettime(clockid_t clock, struct timespec *time);

@@ -53,8 +53,13 @@ struct family {
     /* The table's entry is freed afterwards. Under descriptors_lock. */
     void (*close)(struct nf_thread *, uint32_t index);
 
+    /* mmap of the descriptor: where in the NF's memory, or MAP_FAILED and errno. */
+    void *(*map)(struct nf_thread *, uint32_t index, size_t length);
+
     /* Which of `events` (POLLIN, POLLOUT, ...) are ready now. Live. */
     short (*ready)(uint32_t index, short events);
+    /* poll is about to tell that it is readable: put what came where the NF looks. Never waits. */
+    void (*fill)(struct nf_thread *, uint32_t index);
     /* After a takeover, before the NF goes on live: tell the kernel again. I/O thread. */
     void (*revive)(uint32_t index);
 };
@@ -62,6 +67,10 @@ struct family {
 /* ioctls that ask for interfaces; any socket answers them (interface.c). */
 int interface_control(struct nf_thread *thread, uint32_t index, unsigned long request,
                       void *argument);
+
+struct sockaddr_ll;
+/* Where a packet came from, as recvfrom tells (packet_socket.c). */
+void packet_address(struct sockaddr_ll *out, uint16_t port, const uint8_t *bytes, uint16_t length);
 
 /* Index of the port that the NF calls so, -1: none. */
 int port_named(const char *name);

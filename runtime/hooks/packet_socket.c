@@ -8,24 +8,31 @@
 
 #include "hooks/descriptor.h"
 #include "hooks/lock.h"
+#include "hooks/packet_ring.h"
 #include "hooks/packets.h"
 
 /* ---- receive ---- */
 
+void packet_address(struct sockaddr_ll *out, uint16_t port, const uint8_t *bytes, uint16_t length)
+{
+    *out = (struct sockaddr_ll){.sll_family = AF_PACKET,
+                                .sll_ifindex = port + 1,
+                                .sll_hatype = ARPHRD_ETHER,
+                                .sll_pkttype = PACKET_HOST,
+                                .sll_halen = 6};
+    if (length >= sizeof(struct ethhdr)) {
+        memcpy(&out->sll_protocol, bytes + 12, 2);
+        memcpy(out->sll_addr, bytes + 6, 6);
+        if (bytes[0] & 1)
+            out->sll_pkttype = PACKET_MULTICAST;
+    }
+}
+
 static void fill_address(void *out, socklen_t *length, uint16_t port, const uint8_t *bytes,
                          uint16_t size)
 {
-    struct sockaddr_ll address = {.sll_family = AF_PACKET,
-                                  .sll_ifindex = port + 1,
-                                  .sll_hatype = ARPHRD_ETHER,
-                                  .sll_pkttype = PACKET_HOST,
-                                  .sll_halen = 6};
-    if (size >= 14) {
-        memcpy(&address.sll_protocol, bytes + 12, 2);
-        memcpy(address.sll_addr, bytes + 6, 6);
-        if (bytes[0] & 1)
-            address.sll_pkttype = PACKET_MULTICAST;
-    }
+    struct sockaddr_ll address;
+    packet_address(&address, port, bytes, size);
     memcpy(out, &address, *length < sizeof address ? *length : sizeof address);
     *length = sizeof address;
 }
@@ -134,6 +141,11 @@ static int transmit(struct nf_thread *thread, uint32_t index, struct mmsghdr *me
                     uint32_t count, int flags)
 {
     (void)flags;
+    if (packet_rings(index) && count == 1 && messages->msg_hdr.msg_iov->iov_base == NULL) {
+        int sent = packet_ring_flush(thread, index);
+        messages->msg_len = sent < 0 ? 0 : (uint32_t)sent;
+        return sent < 0 ? -1 : 1;
+    }
     uint32_t bound = IMAGE->queues[descriptor_queue(index)].port, accepted = 0;
     uint32_t most = port_frame_limit(bound - 1);
     struct outgoing packets[PACKETS_BATCH_MAX];
@@ -200,6 +212,14 @@ static int set_option(struct nf_thread *thread, uint32_t index, int level, int n
         IMAGE->queues[descriptor_queue(index)].fanout = (*(const uint32_t *)value & 0xffff) + 1;
         ordered_unlock(&IMAGE->descriptors_lock);
         return 0;
+    case PACKET_VERSION:
+        if (length < sizeof(int) || *(const int *)value > TPACKET_V3)
+            return fail(EINVAL);
+        IMAGE->descriptors[index].own[PACKET_OWN_VERSION] = (uint64_t) * (const int *)value;
+        return 0;
+    case PACKET_RX_RING:
+    case PACKET_TX_RING:
+        return packet_ring_set(index, name, value, length);
     case PACKET_ADD_MEMBERSHIP: /* the input logger's device is open for everything */
     case PACKET_DROP_MEMBERSHIP:
     case PACKET_IGNORE_OUTGOING: /* own packets are never seen */
@@ -207,8 +227,8 @@ static int set_option(struct nf_thread *thread, uint32_t index, int level, int n
     case PACKET_LOSS:
         return 0;
     default:
-        process_fail(STATUS_UNMODELLED,
-                     "setsockopt: AF_PACKET option %d (a ring?) is not supported yet (G8)", name);
+        process_fail(STATUS_UNMODELLED, "setsockopt: AF_PACKET option %d is not supported (G8)",
+                     name);
     }
 }
 
@@ -217,6 +237,10 @@ static int get_option(struct nf_thread *thread, uint32_t index, int level, int n
 {
     (void)thread;
     (void)index;
+    if (level == SOL_PACKET && name == PACKET_STATISTICS) {
+        memset(value, 0, *length); /* nothing is dropped here; what came is not counted */
+        return 0;
+    }
     if (level != SOL_SOCKET || name != SO_ERROR || *length < sizeof(int))
         return fail(ENOPROTOOPT);
     *(int *)value = 0;
@@ -226,7 +250,7 @@ static int get_option(struct nf_thread *thread, uint32_t index, int level, int n
 static short ready(uint32_t index, short events)
 {
     short in = events & (POLLIN | POLLRDNORM);
-    if (in && !packets_ready(descriptor_queue(index)))
+    if (in && !packets_ready(descriptor_queue(index)) && !packet_ring_ready(index))
         in = 0;
     return in | (events & (POLLOUT | POLLWRNORM));
 }
@@ -239,5 +263,8 @@ const struct family family_packet = {
     .set_option = set_option,
     .get_option = get_option,
     .control = interface_control,
+    .map = packet_ring_map,
     .ready = ready,
+    .fill = packet_ring_fill,
+    .close = packet_ring_close,
 };

@@ -163,6 +163,25 @@ packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, int64_
     }
 }
 
+/*
+ * What lies in the queue by now, without waiting: for hooks that have waited already, and are past
+ * an event. NF threads.
+ */
+static inline __attribute__((always_inline)) uint32_t
+packets_receive_now(struct nf_thread *thread, uint32_t index, uint32_t limit, packet_sink *sink,
+                    void *context)
+{
+    uint32_t received;
+    if (limit > PACKETS_BATCH_MAX)
+        limit = PACKETS_BATCH_MAX;
+    if (REPLAYED_ALONE(thread, "receive",
+                       packets_replay(thread, index, limit, sink, context, &received)))
+        return received;
+    struct log *log = log_ready(thread);
+    return process.memory_io ? packets_take_memory(thread, log, index, limit, sink, context)
+                             : packets_take(thread, log, index, limit, false, sink, context);
+}
+
 /* Is there something in the queue? Live. */
 static inline bool packets_ready(uint32_t index)
 {

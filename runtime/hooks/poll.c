@@ -25,13 +25,17 @@ static int64_t poll_now(const struct pollfd *fds, uint32_t count)
     return ready;
 }
 
-static int poll_result(struct pollfd *fds, uint32_t count, int64_t ready)
+static int poll_result(struct nf_thread *thread, struct pollfd *fds, uint32_t count, int64_t ready)
 {
     int found = 0;
     for (uint32_t i = 0; i < count; i++) {
         fds[i].revents = 0;
-        if (ready >> (2 * i) & 1)
+        if (ready >> (2 * i) & 1) {
+            uint32_t index = descriptor_index(fds[i].fd);
             fds[i].revents |= fds[i].events & (POLLIN | POLLRDNORM);
+            if (descriptor_family(index)->fill)
+                descriptor_family(index)->fill(thread, index);
+        }
         if (ready >> (2 * i) & 2)
             fds[i].revents |= fds[i].events & (POLLOUT | POLLWRNORM);
         found += fds[i].revents != 0;
@@ -63,7 +67,7 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
     }
     if (REPLAYED_ALONE(thread, "poll",
                        ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
-        return poll_result(fds, (uint32_t)count, ready);
+        return poll_result(thread, fds, (uint32_t)count, ready);
     struct log *log = log_ready(thread);
     if (timeout_ns >= 0 && timeout_ns < TICK_NS)
         timeout_ns = TICK_NS;
@@ -78,7 +82,7 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
             break;
     }
     ev_number_record(&thread->core, log, ready, 0);
-    return poll_result(fds, (uint32_t)count, ready);
+    return poll_result(thread, fds, (uint32_t)count, ready);
 }
 
 int palisade_poll_restartable(struct pollfd *fds, nfds_t count, int timeout_ms)
