@@ -118,7 +118,7 @@ class Analyser
             row->class_ == MODEL_MEMORY)
             return;
         bool create = StringRef(row->name) == "pthread_create"; // only the handle is accessed
-        for (unsigned i = 0; i < (create ? 1 : call.arg_size()); i++) {
+        for (unsigned i = 0; i < call.arg_size() && !(create && i > 0); i++) {
             Value *argument = call.getArgOperand(i);
             bool pure = row->class_ == MODEL_PURE; // those that sort look at what they pass on
             if (!argument->getType()->isPointerTy() || (!pure && is_passed_on(call, i)))

@@ -152,7 +152,8 @@ void Flow::find_roots()
     for (Function *function : functions)
         for (Instruction &instruction : instructions(*function)) {
             auto *call = dyn_cast<CallBase>(&instruction);
-            if (!call || !is_create(row_of(*call)))
+            // Configure scripts declare it without arguments.
+            if (!call || !is_create(row_of(*call)) || call->arg_size() != 4)
                 continue;
             unsigned number;
             Instruction *original = prepared.original(instruction, &number);

@@ -145,8 +145,8 @@ void Resolver::walk_argument(Argument &argument, Locations &out)
     }
 }
 
-// What a thread is given at its creation. One element of an array, chosen by a variable, is taken as
-// that thread's own.
+// What a thread is given at its creation. One element of an array, chosen by a variable, is taken
+// as that thread's own.
 void Resolver::walk_handed(Value &handed, Locations &out)
 {
     Locations found;

@@ -121,8 +121,8 @@ bool is_passed_on(const CallBase &call, unsigned argument)
     return callback && is_contained(callback->parameters, static_cast<int>(argument));
 }
 
-// Every creation of a thread gets a copy of the start function: what a thread does with its argument
-// is then told apart from what the others do with theirs. The copy is named "start.N".
+// Every creation of a thread gets a copy of the start function: what a thread does with its
+// argument is then told apart from what the others do with theirs. The copy is named "start.N".
 static void separate_starts(Module &module)
 {
     Function *create = module.getFunction("pthread_create");
