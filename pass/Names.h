@@ -16,6 +16,9 @@
 namespace palisade
 {
 
+// The argument of a function that creates threads where the new one starts; -1: it creates none.
+int start_argument(llvm::StringRef name);
+
 struct Location {
     enum Root { Global, Heap, Local, Unknown } root = Unknown;
     const llvm::GlobalVariable *global = nullptr; // Global

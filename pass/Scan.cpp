@@ -331,11 +331,26 @@ class Scanner
 
 } // namespace
 
+// The body of a header's function that has a hook of its own: then it is one of the outside.
+static void drop_body(Function &function)
+{
+    function.deleteBody();
+    function.setComdat(nullptr);
+    function.setDSOLocal(false);
+    function.removeFnAttr(Attribute::AlwaysInline);
+    function.removeFnAttr(Attribute::NoInline);
+    function.removeFnAttr(Attribute::OptimizeNone);
+}
+
 void unit_adopt_inline(Unit &unit)
 {
-    for (Function &function : unit.module)
-        if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))
+    for (Function &function : unit.module) {
+        const model_row *row = unit.row(function.getName());
+        if (row && row->inlined && !function.isDeclaration())
+            drop_body(function);
+        else if (!row && function.hasAvailableExternallyLinkage())
             function.setLinkage(GlobalValue::InternalLinkage);
+    }
 }
 
 void unit_scan(Unit &unit)
