@@ -214,7 +214,8 @@ static int write_lock(struct nf_thread *thread, struct nf_rwlock *lock, clockid_
     safe_point(thread);
     if (is_own(thread, lock))
         return EDEADLK;
-    if (REPLAYED(thread, "write lock", write_replay(thread, lock, until ? &failed : NULL)))
+    if (until ? REPLAYED_WATCHING(thread, "write lock", write_replay(thread, lock, &failed))
+              : REPLAYED(thread, "write lock", write_replay(thread, lock, NULL)))
         return failed ? ETIMEDOUT : 0;
     do {
         if (take(thread, lock, write_try, clock, until)) {
@@ -285,7 +286,7 @@ int palisade_rwlock_trywrlock_restartable(pthread_rwlock_t *native)
     if (thread == NULL)
         return pthread_rwlock_trywrlock(native);
     safe_point(thread);
-    if (REPLAYED(thread, "pthread_rwlock_trywrlock", write_replay(thread, lock, &failed)))
+    if (REPLAYED_WATCHING(thread, "pthread_rwlock_trywrlock", write_replay(thread, lock, &failed)))
         return failed ? EBUSY : 0;
     do {
         if (write_try(lock)) {
