@@ -65,6 +65,7 @@ struct shared {
         int64_t last_ns;
         unsigned count;
         uint64_t destroyed;
+        uint8_t ended[BIRTHS_MAX + 1]; /* the destructor ran */
     } births;
     struct shelf shelf;
     int ports[2];
@@ -391,11 +392,18 @@ static uint64_t do_once(struct shared *shared, uint32_t draw)
 
 /* ---- thread-specific values; threads of C11 ---- */
 
+struct mark {
+    unsigned number;
+    uint64_t seen;
+};
+
 static void mark_destroy(void *value)
 {
     struct shared *shared = all;
+    const struct mark *mark = value;
     pthread_mutex_lock(&shared->births.lock);
-    shared->births.destroyed = mix(shared->births.destroyed, *(uint64_t *)value);
+    shared->births.destroyed = mix(shared->births.destroyed, mark->seen);
+    shared->births.ended[mark->number] = 1;
     pthread_mutex_unlock(&shared->births.lock);
     free(value);
 }
@@ -407,26 +415,27 @@ static void count_flag(void)
 
 static int child_run(void *argument)
 {
-    uint64_t *mark = argument;
-    self = *mark + 50;
+    struct mark *mark = argument;
+    self = mark->number + 50;
     tss_set(all->mark, mark);
     call_once(&flag, count_flag);
-    *mark += all->flags;
     usleep(200);
-    *(uint64_t *)tss_get(all->mark) += do_c11(all, (uint32_t)*mark * 8);
-    if (*mark % 2)
-        thrd_exit((int)(*mark % 1000));
-    return (int)(*mark % 1000);
+    mark->seen = all->flags;
+    ((struct mark *)tss_get(all->mark))->seen += do_c11(all, mark->number * 8);
+    if (mark->number % 2)
+        thrd_exit((int)mark->number);
+    return (int)mark->number;
 }
 
 static uint64_t do_birth(struct shared *shared, uint32_t draw)
 {
-    uint64_t *mark = NULL;
+    struct mark *mark = NULL;
+    unsigned number = 0;
     int64_t now = clock_ns();
     pthread_mutex_lock(&shared->births.lock);
     if (shared->births.count < BIRTHS_MAX && now - shared->births.last_ns > BIRTH_GAP_NS) {
-        mark = malloc(sizeof *mark);
-        *mark = ++shared->births.count;
+        mark = calloc(1, sizeof *mark);
+        mark->number = number = ++shared->births.count;
         shared->births.last_ns = now;
     }
     uint64_t digest = mix(shared->births.destroyed, draw);
@@ -436,9 +445,14 @@ static uint64_t do_birth(struct shared *shared, uint32_t draw)
     thrd_t thread;
     int result = 0;
     if (thrd_create(&thread, child_run, mark) != thrd_success ||
-        thrd_join(thread, &result) != thrd_success)
+        thrd_join(thread, &result) != thrd_success || result != (int)number)
         die("locks: thread");
-    return mix(digest, (uint64_t)result);
+    pthread_mutex_lock(&shared->births.lock);
+    if (!shared->births.ended[number])
+        die("locks: the destructor of a thread's value did not run");
+    digest = mix(digest, shared->births.destroyed);
+    pthread_mutex_unlock(&shared->births.lock);
+    return digest;
 }
 
 static uint64_t do_keys(struct shared *shared, uint32_t draw)
