@@ -101,6 +101,8 @@ void Flow::find_functions()
                 static_cast<int>(call->getArgOperandNo(&use)) ==
                     start_argument(row_of(*call)->name))
                 continue;
+            if (call && is_called_back(*call, call->getArgOperandNo(&use)))
+                continue; // Prepare put a call there
             taken.insert(&function);
         }
     }

@@ -2,6 +2,7 @@
 #include "Unit.h"
 
 #include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/Statistic.h"
 #include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/InlineAsm.h"
@@ -181,8 +182,8 @@ class Scanner
                 item.place = place_of(*sites.front());
                 item.at = sites.front();
             }
-            item.advice = "compile the unit that defines it with palisade-cc, or describe it in a "
-                          "model file (-mllvm -palisade-model=FILE)";
+            item.advice = "compile the unit that defines it with palisade-cc and link it into the "
+                          "program, or describe it in a model file (-mllvm -palisade-model=FILE)";
             unit.externals.push_back(item);
             return;
         }
@@ -331,26 +332,37 @@ class Scanner
 
 } // namespace
 
-// The body of a header's function that has a hook of its own: then it is one of the outside.
-static void drop_body(Function &function)
+static std::string path_of(const DIFile &file)
 {
-    function.deleteBody();
-    function.setComdat(nullptr);
-    function.setDSOLocal(false);
-    function.removeFnAttr(Attribute::AlwaysInline);
-    function.removeFnAttr(Attribute::NoInline);
-    function.removeFnAttr(Attribute::OptimizeNone);
+    if (sys::path::is_absolute(file.getFilename()))
+        return file.getFilename().str();
+    SmallString<128> path(file.getDirectory());
+    sys::path::append(path, file.getFilename());
+    return path.str().str();
+}
+
+// The body of a function of the model, in a header: not in the program's own source file.
+static bool is_library_inline(const Function &function)
+{
+    if (function.isDeclaration() || !model_is_inline(function.getName().str().c_str()))
+        return false;
+    const DISubprogram *subprogram = function.getSubprogram();
+    return !subprogram || !subprogram->getUnit() ||
+           path_of(*subprogram->getFile()) != path_of(*subprogram->getUnit()->getFile());
 }
 
 void unit_adopt_inline(Unit &unit)
 {
-    for (Function &function : unit.module) {
-        const model_row *row = unit.row(function.getName());
-        if (row && row->inlined && !function.isDeclaration())
-            drop_body(function);
-        else if (!row && function.hasAvailableExternallyLinkage())
+    for (Function &function : unit.module)
+        if (is_library_inline(function)) {
+            function.deleteBody();
+            function.setLinkage(GlobalValue::ExternalLinkage);
+            function.setComdat(nullptr);
+            function.removeFnAttr(Attribute::AlwaysInline);
+        }
+    for (Function &function : unit.module)
+        if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))
             function.setLinkage(GlobalValue::InternalLinkage);
-    }
 }
 
 void unit_scan(Unit &unit)

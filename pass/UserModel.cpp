@@ -89,7 +89,7 @@ bool user_model_read(Unit &unit, std::string &error)
         SplitString(lines[i].split('#').first, words, " \t\r");
         if (words.empty())
             continue;
-        model_row row{"", MODEL_PURE, -1, "", -1, "", 0, 0};
+        model_row row{"", MODEL_PURE, -1, "", -1, "", 0};
         std::string wrong = read_row(unit, words, row);
         auto [at, fresh] = seen.insert({words[0], i + 1});
         if (wrong.empty() && !fresh)

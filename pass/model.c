@@ -4,9 +4,7 @@
 
 static const struct model_row rows[] = {
 #define PALISADE_ROW(name, class, lock, hook, drop, note)                                          \
-    {#name, MODEL_##class, lock, hook, drop, note, 0, 0},
-#define PALISADE_INLINE_ROW(name, class, lock, hook)                                               \
-    {#name, MODEL_##class, lock, #hook, -1, "", 1, 0},
+    {#name, MODEL_##class, lock, hook, drop, note, 0},
 #include "model.def"
 };
 
@@ -22,6 +20,18 @@ const struct model_row *model_find(const char *name)
         if (strcmp(rows[i].name, name) == 0)
             return &rows[i];
     return NULL;
+}
+
+int model_is_inline(const char *name)
+{
+    static const char *const names[] = {
+#define PALISADE_INLINE(name) #name,
+#include "inline.def"
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return 1;
+    return 0;
 }
 
 const char *model_class_name(enum model_class class_)

@@ -36,7 +36,6 @@ struct model_row {
     const char *hook; /* calls go to __palisade_<hook>; "": not hooked */
     int drop;         /* argument the hook does not take; -1: none */
     const char *note; /* for the person; "" when there is nothing to say */
-    int inlined;      /* a static-inline function of a header: calls go to the hook all the same */
     int opaque;       /* of a library that is not instrumented: calls are put in order around it */
 };
 
@@ -50,6 +49,8 @@ static inline int model_is_lock(enum model_class class_)
 const struct model_row *model_rows(size_t *count);
 /* The row of `name`; NULL when the model does not know it. Any thread. */
 const struct model_row *model_find(const char *name);
+/* Its body stands in a library's header (inline.def): 1, else 0. */
+int model_is_inline(const char *name);
 /* "lock", "packet_in", ...; never NULL. */
 const char *model_class_name(enum model_class class_);
 

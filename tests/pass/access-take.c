@@ -2,17 +2,7 @@
 // RUN: %clang_whole -O0 %s %remarks 2>&1 | FileCheck %s
 #include <threads.h>
 
-typedef struct {
-    volatile int locked;
-} rte_spinlock_t;
-static inline int rte_spinlock_trylock(rte_spinlock_t *lock)
-{
-    return __atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE) == 0;
-}
-static inline void rte_spinlock_unlock(rte_spinlock_t *lock)
-{
-    __atomic_store_n(&lock->locked, 0, __ATOMIC_RELEASE);
-}
+#include "Inputs/rte_spinlock.h"
 
 static rte_spinlock_t lock;
 static long taken, missed;
