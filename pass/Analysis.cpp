@@ -113,11 +113,10 @@ class Analyser
         const Function *callee = call.getCalledFunction();
         const model_row *row =
             callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
-        if (!row || row->class_ == MODEL_LOCK || row->class_ == MODEL_TRY ||
-            row->class_ == MODEL_UNLOCK || row->class_ == MODEL_FORBIDDEN ||
+        if (!row || model_is_lock(row->class_) || row->class_ == MODEL_FORBIDDEN ||
             row->class_ == MODEL_MEMORY)
             return;
-        bool create = StringRef(row->name) == "pthread_create"; // only the handle is accessed
+        bool create = start_argument(row->name) >= 0; // only the handle is accessed
         for (unsigned i = 0; i < call.arg_size() && !(create && i > 0); i++) {
             Value *argument = call.getArgOperand(i);
             bool pure = row->class_ == MODEL_PURE; // those that sort look at what they pass on
@@ -196,10 +195,10 @@ class Analyser
         if (!state.threaded)
             return;
         if (seen.first) {
-            seen.held = state.held;
+            seen.held = state.covering(write);
             seen.roots = flow.roots_of(*copy.getFunction());
         } else {
-            seen.held &= state.held;
+            seen.held &= state.covering(write);
             seen.roots |= flow.roots_of(*copy.getFunction());
         }
         seen.first = false;

@@ -25,9 +25,42 @@ bool State::join(const State &other)
     }
     State before = *this;
     held &= other.held;
+    shared |= other.shared;
+    shared &= held;
     threaded |= other.threaded;
     certain |= other.certain;
-    return held != before.held || threaded != before.threaded || certain != before.certain;
+    return held != before.held || shared != before.shared || threaded != before.threaded ||
+           certain != before.certain;
+}
+
+void State::take(int lock, bool reads)
+{
+    if (lock < 0)
+        return;
+    held.set(lock);
+    reads ? shared.set(lock) : shared.reset(lock);
+}
+
+void State::release(int lock)
+{
+    if (lock < 0)
+        return release_all();
+    held.reset(lock);
+    shared.reset(lock);
+}
+
+void State::release_all()
+{
+    held.reset();
+    shared.reset();
+}
+
+BitVector State::covering(bool write) const
+{
+    BitVector locks = held;
+    if (write)
+        locks.reset(shared);
+    return locks;
 }
 
 Flow::Flow(Unit &unit, Prepared &prepared, Resolver &resolver, Namer &namer)
@@ -49,7 +82,7 @@ const model_row *Flow::row_of(const CallBase &call) const
 
 static bool is_create(const model_row *row)
 {
-    return row && StringRef(row->name) == "pthread_create";
+    return row && start_argument(row->name) >= 0;
 }
 
 // Functions with bodies, and those whose address goes elsewhere than into a call's callee or a
@@ -64,7 +97,9 @@ void Flow::find_functions()
             auto *call = dyn_cast<CallBase>(use.getUser());
             if (call && call->isCallee(&use))
                 continue;
-            if (call && is_create(row_of(*call)) && call->getArgOperandNo(&use) == 2)
+            if (call && is_create(row_of(*call)) &&
+                static_cast<int>(call->getArgOperandNo(&use)) ==
+                    start_argument(row_of(*call)->name))
                 continue;
             if (call && is_called_back(*call, call->getArgOperandNo(&use)))
                 continue; // Prepare put a call there
@@ -76,6 +111,15 @@ void Flow::find_functions()
 SmallVector<int, 2> Flow::locks_of(CallBase &call, const model_row &row)
 {
     SmallVector<int, 2> out;
+    auto number = [this](StringRef name) {
+        auto found = find(lock_names, name);
+        int at = static_cast<int>(found - lock_names.begin());
+        if (found == lock_names.end())
+            lock_names.push_back(name.str());
+        return at;
+    };
+    if (*row.note == '@') // named in the model file
+        return {number(row.note)};
     if (row.lock < 0 || static_cast<unsigned>(row.lock) >= call.arg_size())
         return {-1};
     for (const Location &location : resolver.resolve(call.getArgOperand(row.lock))) {
@@ -85,10 +129,7 @@ SmallVector<int, 2> Flow::locks_of(CallBase &call, const model_row &row)
         }
         std::string name =
             location.root == Location::Local ? "(a local lock)" : namer.name(location, 0);
-        auto found = find(lock_names, name);
-        out.push_back(static_cast<int>(found - lock_names.begin()));
-        if (found == lock_names.end())
-            lock_names.push_back(name);
+        out.push_back(number(name));
     }
     return out;
 }
@@ -100,15 +141,15 @@ void Flow::number_locks()
         for (Instruction &instruction : instructions(*function)) {
             auto *call = dyn_cast<CallBase>(&instruction);
             const model_row *row = call ? row_of(*call) : nullptr;
-            if (!row || row->lock < 0)
+            if (!row || !model_is_lock(row->class_) || (row->lock < 0 && *row->note != '@'))
                 continue;
             SmallVector<int, 2> numbers = locks_of(*call, *row);
             locks[call] = numbers;
             unsigned number;
             Instruction *original = prepared.original(instruction, &number);
-            bool takes = row->class_ == MODEL_TRY || row->name == StringRef("pthread_mutex_lock") ||
-                         unit.user_rows.count(row->name);
-            if (!original || !takes || row->class_ == MODEL_UNLOCK ||
+            bool waits = row->class_ == MODEL_LOCK && row->lock == 1 && // on a condition
+                         !unit.user_rows.count(row->name);
+            if (!original || waits || row->class_ == MODEL_UNLOCK ||
                 !counted.insert(original).second)
                 continue;
             for (int lock : numbers)
@@ -152,14 +193,14 @@ void Flow::find_roots()
     for (Function *function : functions)
         for (Instruction &instruction : instructions(*function)) {
             auto *call = dyn_cast<CallBase>(&instruction);
-            // Configure scripts declare it without arguments.
-            if (!call || !is_create(row_of(*call)) || call->arg_size() != 4)
+            if (!call || !is_create(row_of(*call)) || !is_thread_create(*call))
                 continue;
             unsigned number;
             Instruction *original = prepared.original(instruction, &number);
             bool many = in_loop(*instruction.getParent()) || !runs_once(*function, 0);
             SmallVector<const Function *, 4> starts;
-            if (auto *start = dyn_cast<Function>(call->getArgOperand(2)->stripPointerCasts()))
+            if (auto *start = dyn_cast<Function>(
+                    call->getArgOperand(start_argument(row_of(*call)->name))->stripPointerCasts()))
                 starts.push_back(start);
             else // any function whose address is taken may be it
                 for (Function *other : functions)
@@ -276,6 +317,7 @@ State Flow::entry_state(const Function &function) const
 {
     State state;
     state.held.resize(lock_names.size());
+    state.shared.resize(lock_names.size());
     for (const Root &root : roots)
         if (root.function == &function) {
             state.reached = true;
@@ -304,15 +346,15 @@ void Flow::step(Instruction &instruction, State &state)
         auto found = locks.find(call);
         if (found == locks.end()) {
             if (row->class_ == MODEL_UNLOCK)
-                state.held.reset();
+                state.release_all();
             return;
         }
         const SmallVector<int, 2> &numbers = found->second;
-        if (row->class_ == MODEL_LOCK && numbers.size() == 1 && numbers[0] >= 0)
-            state.held.set(numbers[0]);
+        if ((row->class_ == MODEL_LOCK || row->class_ == MODEL_RDLOCK) && numbers.size() == 1)
+            state.take(numbers[0], row->class_ == MODEL_RDLOCK);
         if (row->class_ == MODEL_UNLOCK)
             for (int lock : numbers)
-                lock < 0 ? void(state.held.reset()) : void(state.held.reset(lock));
+                state.release(lock);
         return;
     }
     const Summary *summary = nullptr;
@@ -325,8 +367,9 @@ void Flow::step(Instruction &instruction, State &state)
         return;
     }
     if (summary->unlocks_any)
-        state.held.reset();
-    state.held.reset(summary->unlocks);
+        state.release_all();
+    for (unsigned lock : summary->unlocks.set_bits())
+        state.release(static_cast<int>(lock));
     state.threaded |= summary->creates;
     state.certain |= summary->creates_certain;
 }
@@ -360,7 +403,7 @@ static CallBase *tested_call(Value *value, bool *zero)
     return nullptr;
 }
 
-// A try-lock is held where its result was compared with 0.
+// A try-lock is held where its result was compared with 0, or was not 0 (take).
 State Flow::along_edge(BasicBlock &from, BasicBlock &to, State state)
 {
     auto *branch = dyn_cast<BranchInst>(from.getTerminator());
@@ -369,13 +412,15 @@ State Flow::along_edge(BasicBlock &from, BasicBlock &to, State state)
     bool zero;
     CallBase *call = tested_call(branch->getCondition(), &zero);
     const model_row *row = call ? row_of(*call) : nullptr;
-    if (!row || row->class_ != MODEL_TRY || call->getParent() != &from)
+    bool takes = row && row->class_ == MODEL_TAKE;
+    if (!row || (row->class_ != MODEL_TRY && row->class_ != MODEL_RDTRY && !takes) ||
+        call->getParent() != &from)
         return state;
     const SmallVector<int, 2> &numbers = locks[call];
     // The condition is false exactly when the call returned 0 (zero) or when it did not.
-    BasicBlock *taken_at = branch->getSuccessor(zero ? 1 : 0);
-    if (&to == taken_at && numbers.size() == 1 && numbers[0] >= 0)
-        state.held.set(numbers[0]);
+    BasicBlock *taken_at = branch->getSuccessor(zero != takes ? 1 : 0);
+    if (&to == taken_at && numbers.size() == 1)
+        state.take(numbers[0], row->class_ == MODEL_RDTRY);
     return state;
 }
 

@@ -18,11 +18,18 @@ namespace palisade
 
 struct State {
     bool reached = false;
-    llvm::BitVector held;  // by lock number
-    bool threaded = false; // another thread may exist
-    bool certain = false;  // and that without assuming callers in other units
+    llvm::BitVector held;   // by lock number
+    llvm::BitVector shared; // of these, those held for reading only, on some path
+    bool threaded = false;  // another thread may exist
+    bool certain = false;   // and that without assuming callers in other units
     // Joins `other` in; true when that changed something.
     bool join(const State &other);
+    // `lock` is a number, or -1: cannot be told.
+    void take(int lock, bool reads);
+    void release(int lock);
+    void release_all();
+    // The locks that keep everybody else from doing what an access here conflicts with.
+    llvm::BitVector covering(bool write) const;
 };
 
 struct Root {                                   // where a thread starts

@@ -13,21 +13,27 @@ namespace palisade
 
 static constexpr size_t LOCATIONS_MAX = 8; // of one pointer; beyond, it leads anywhere
 
-static bool is_thread_create(const CallBase &call)
+int start_argument(StringRef name)
+{
+    return name == "pthread_create" ? 2 : name == "thrd_create" ? 1 : -1;
+}
+
+bool is_thread_create(const CallBase &call)
 {
     const Function *callee = call.getCalledFunction();
-    return callee && callee->getName() == "pthread_create" && call.arg_size() == 4;
+    int start = callee ? start_argument(callee->getName()) : -1;
+    return start >= 0 && call.arg_size() == static_cast<unsigned>(start) + 2;
 }
 
 Resolver::Resolver(Module &module) : layout(module.getDataLayout())
 {
-    Function *create = module.getFunction("pthread_create");
-    if (!create)
-        return;
-    for (User *user : create->users())
-        if (auto *call = dyn_cast<CallBase>(user))
-            if (is_thread_create(*call))
-                handed_over.insert(call->getArgOperand(3)->stripInBoundsOffsets());
+    for (StringRef name : {"pthread_create", "thrd_create"})
+        if (Function *create = module.getFunction(name))
+            for (User *user : create->users())
+                if (auto *call = dyn_cast<CallBase>(user))
+                    if (is_thread_create(*call))
+                        handed_over.insert(
+                            call->getArgOperand(start_argument(name) + 1)->stripInBoundsOffsets());
 }
 
 void Resolver::add(Locations &out, const Location &location)

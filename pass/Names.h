@@ -17,6 +17,11 @@
 namespace palisade
 {
 
+// The argument of a function that creates threads where the new one starts; -1: it creates none.
+int start_argument(llvm::StringRef name);
+// Such a call, with the arguments it ought to have: configure scripts make others.
+bool is_thread_create(const llvm::CallBase &call);
+
 struct Location {
     enum Root { Global, Heap, Local, Unknown } root = Unknown;
     const llvm::GlobalVariable *global = nullptr; // Global

@@ -2,6 +2,7 @@
 // registers. It is thrown away; what it teaches about an instruction is carried to the original by
 // the number in its metadata, which inlining copies along.
 #include "Prepare.h"
+#include "Names.h"
 
 #include "llvm/ADT/PostOrderIterator.h"
 #include "llvm/IR/Dominators.h"
@@ -125,23 +126,23 @@ bool is_passed_on(const CallBase &call, unsigned argument)
 // argument is then told apart from what the others do with theirs. The copy is named "start.N".
 static void separate_starts(Module &module)
 {
-    Function *create = module.getFunction("pthread_create");
-    if (!create || !create->isDeclaration())
-        return;
     SmallVector<CallBase *, 8> calls;
-    for (User *user : create->users())
-        if (auto *call = dyn_cast<CallBase>(user))
-            if (call->getCalledFunction() == create && call->arg_size() == 4)
-                calls.push_back(call);
+    for (StringRef name : {"pthread_create", "thrd_create"})
+        if (Function *create = module.getFunction(name))
+            for (User *user : create->users())
+                if (auto *call = dyn_cast<CallBase>(user))
+                    if (call->getCalledFunction() == create && is_thread_create(*call))
+                        calls.push_back(call);
     SmallPtrSet<Function *, 8> used;
     for (CallBase *call : reverse(calls)) { // use lists run backwards
-        auto *start = dyn_cast<Function>(call->getArgOperand(2)->stripPointerCasts());
+        unsigned argument = start_argument(call->getCalledFunction()->getName());
+        auto *start = dyn_cast<Function>(call->getArgOperand(argument)->stripPointerCasts());
         if (!start || start->isDeclaration() || used.insert(start).second)
             continue;
         ValueToValueMapTy map;
         Function *copy = CloneFunction(start, map);
         copy->setLinkage(GlobalValue::InternalLinkage);
-        call->setArgOperand(2, copy);
+        call->setArgOperand(argument, copy);
     }
 }
 

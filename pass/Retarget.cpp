@@ -83,6 +83,47 @@ static void rewrite_calls(Module &module, Function &from, const model_row &row)
     }
 }
 
+static void call_opaque(IRBuilder<> &builder, StringRef name, Value *lock)
+{
+    Module &module = *builder.GetInsertBlock()->getModule();
+    FunctionType *type = FunctionType::get(builder.getVoidTy(), {lock->getType()}, false);
+    builder.CreateCall(module.getOrInsertFunction(name, type), {lock});
+}
+
+// A function that calls the library's between the hooks that put it in order (opaque rows).
+static void wrap_opaque(Unit &unit, Function &library, const model_row &row)
+{
+    Module &module = unit.module;
+    FunctionType *type = library.getFunctionType();
+    if (type->isVarArg() || static_cast<unsigned>(row.lock) >= type->getNumParams() ||
+        !type->getParamType(row.lock)->isPointerTy()) {
+        module.getContext().emitError(
+            "palisade: model file '" + unit.options.model_file + "': argument " + Twine(row.lock) +
+            " of " + row.name + " is not a pointer, so it cannot be the lock of an opaque row");
+        return;
+    }
+    Function *wrapper = Function::Create(type, GlobalValue::InternalLinkage,
+                                         Twine("__palisade_opaque_") + row.name, module);
+    wrapper->setAttributes(library.getAttributes());
+    wrapper->setCallingConv(library.getCallingConv());
+    library.replaceAllUsesWith(wrapper);
+    IRBuilder<> builder(BasicBlock::Create(module.getContext(), "", wrapper));
+    SmallVector<Value *, 8> arguments;
+    for (Argument &argument : wrapper->args())
+        arguments.push_back(&argument);
+    if (row.class_ != MODEL_UNLOCK)
+        call_opaque(builder, "__palisade_opaque_lock", arguments[row.lock]);
+    CallInst *call = builder.CreateCall(&library, arguments);
+    call->setAttributes(library.getAttributes());
+    call->setCallingConv(library.getCallingConv());
+    if (row.class_ == MODEL_UNLOCK)
+        call_opaque(builder, "__palisade_opaque_unlock", arguments[row.lock]);
+    if (type->getReturnType()->isVoidTy())
+        builder.CreateRetVoid();
+    else
+        builder.CreateRet(call);
+}
+
 void unit_retarget_calls(Unit &unit)
 {
     Module &module = unit.module;
@@ -92,6 +133,10 @@ void unit_retarget_calls(Unit &unit)
             outside.push_back(&function);
     for (Function *function : outside) {
         const model_row *row = unit.row(function->getName());
+        if (row && row->opaque) {
+            wrap_opaque(unit, *function, *row);
+            continue;
+        }
         if (!row || !*row->hook)
             continue;
         NumRetargeted++;

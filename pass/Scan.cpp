@@ -358,6 +358,7 @@ void unit_adopt_inline(Unit &unit)
             function.deleteBody();
             function.setLinkage(GlobalValue::ExternalLinkage);
             function.setComdat(nullptr);
+            function.removeFnAttr(Attribute::AlwaysInline);
         }
     for (Function &function : unit.module)
         if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))

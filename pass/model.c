@@ -4,7 +4,7 @@
 
 static const struct model_row rows[] = {
 #define PALISADE_ROW(name, class, lock, hook, drop, note)                                          \
-    {#name, MODEL_##class, lock, hook, drop, note},
+    {#name, MODEL_##class, lock, hook, drop, note, 0},
 #include "model.def"
 };
 
@@ -37,17 +37,13 @@ int model_is_inline(const char *name)
 const char *model_class_name(enum model_class class_)
 {
     static const char *const names[MODEL_CLASSES] = {
-        [MODEL_LOCK] = "lock",
-        [MODEL_TRY] = "try",
-        [MODEL_UNLOCK] = "unlock",
-        [MODEL_VALUE] = "value",
-        [MODEL_PURE] = "pure",
-        [MODEL_MEMORY] = "memory",
-        [MODEL_THREAD] = "thread",
-        [MODEL_PACKET_IN] = "packet_in",
-        [MODEL_PACKET_OUT] = "packet_out",
-        [MODEL_EFFECT] = "effect",
-        [MODEL_FORBIDDEN] = "forbidden",
+        [MODEL_LOCK] = "lock",           [MODEL_TRY] = "try",
+        [MODEL_TAKE] = "take",           [MODEL_RDLOCK] = "rdlock",
+        [MODEL_RDTRY] = "tryrd",         [MODEL_UNLOCK] = "unlock",
+        [MODEL_VALUE] = "value",         [MODEL_PURE] = "pure",
+        [MODEL_MEMORY] = "memory",       [MODEL_THREAD] = "thread",
+        [MODEL_PACKET_IN] = "packet_in", [MODEL_PACKET_OUT] = "packet_out",
+        [MODEL_EFFECT] = "effect",       [MODEL_FORBIDDEN] = "forbidden",
     };
     return (unsigned)class_ < MODEL_CLASSES ? names[class_] : "?";
 }

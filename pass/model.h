@@ -14,6 +14,9 @@ extern "C" {
 enum model_class {
     MODEL_LOCK,       /* takes a lock, or makes, destroys or signals one (lock argument -1) */
     MODEL_TRY,        /* takes the lock when it returns 0 */
+    MODEL_TAKE,       /* takes the lock when it returns another value than 0 */
+    MODEL_RDLOCK,     /* takes it for reading: others may read too */
+    MODEL_RDTRY,      /* the same when it returns 0 */
     MODEL_UNLOCK,     /* gives it back */
     MODEL_VALUE,      /* result and out-buffers are logged */
     MODEL_PURE,       /* touches nothing but its arguments: left alone */
@@ -33,7 +36,14 @@ struct model_row {
     const char *hook; /* calls go to __palisade_<hook>; "": not hooked */
     int drop;         /* argument the hook does not take; -1: none */
     const char *note; /* for the person; "" when there is nothing to say */
+    int opaque;       /* of a library that is not instrumented: calls are put in order around it */
 };
+
+/* About locks. */
+static inline int model_is_lock(enum model_class class_)
+{
+    return class_ <= MODEL_UNLOCK;
+}
 
 /* The whole table, in the order of model.def; *count receives the number of rows. Any thread. */
 const struct model_row *model_rows(size_t *count);

@@ -5,9 +5,18 @@
  * __palisade_F with F's own prototype. So the pass needs no types, tables of function pointers
  * keep working, and the prototypes are those of libc. The hooks live in runtime/hooks.
  *
- * lock      pthread_mutex_{init,destroy,lock,trylock,timedlock,unlock}
- *           pthread_cond_{init,destroy,wait,timedwait,signal,broadcast}
+ * lock      pthread_mutex_{init,destroy,lock,trylock,timedlock,clocklock,unlock}
+ *           pthread_cond_{init,destroy,wait,timedwait,clockwait,signal,broadcast}
+ *           pthread_rwlock_{init,destroy,rdlock,tryrdlock,timedrdlock,clockrdlock}
+ *           pthread_rwlock_{wrlock,trywrlock,timedwrlock,clockwrlock,unlock}
+ *           sem_{init,destroy,wait,trywait,timedwait,clockwait,post,getvalue}
+ *           pthread_barrier_{init,destroy,wait} pthread_once
+ *           mtx_{init,trylock,timedlock} cnd_{init,timedwait}
+ *           word_{init,lock,trylock,take,unlock,is_locked,rdlock,tryrdlock,trywrlock}
+ *           word_recursive_{init,lock,take,unlock}
  * thread    pthread_create pthread_join pthread_detach pthread_self pthread_exit
+ *           thrd_create thrd_join thrd_exit tss_create tss_set
+ *           pthread_key_create pthread_key_delete pthread_getspecific pthread_setspecific
  * value     clock_gettime gettimeofday time getrandom rand random rand_r srand srandom
  *           nanosleep usleep sleep clock_nanosleep sched_yield getpid getenv
  * memory    malloc calloc realloc reallocarray free posix_memalign aligned_alloc strdup strndup
@@ -58,6 +67,33 @@ void __palisade_store1(uint8_t *address, uint8_t value);
 void __palisade_store2(uint16_t *address, uint16_t value);
 void __palisade_store4(uint32_t *address, uint32_t value);
 void __palisade_store8(uint64_t *address, uint64_t value);
+
+/*
+ * Locks of one word (0 is free), whatever their own names are: pthread_spin_*, and static-inline
+ * functions of DPDK and concurrency kit, whose bodies then are not used. Tries return 0 or EBUSY
+ * (trylock), 0 or -EBUSY (tryrdlock, trywrlock), 1 or 0 (take). The recursive ones lie in front of
+ * an owner and a depth, int each.
+ */
+#ifndef __cplusplus
+int __palisade_word_init(_Atomic uint32_t *word);
+int __palisade_word_lock(_Atomic uint32_t *word);
+int __palisade_word_trylock(_Atomic uint32_t *word);
+int __palisade_word_take(_Atomic uint32_t *word);
+int __palisade_word_rdlock(_Atomic uint32_t *word);
+int __palisade_word_tryrdlock(_Atomic uint32_t *word);
+int __palisade_word_trywrlock(_Atomic uint32_t *word);
+int __palisade_word_unlock(_Atomic uint32_t *word);
+int __palisade_word_is_locked(const _Atomic uint32_t *word);
+struct recursive;
+int __palisade_word_recursive_init(struct recursive *lock);
+int __palisade_word_recursive_lock(struct recursive *lock);
+int __palisade_word_recursive_take(struct recursive *lock);
+int __palisade_word_recursive_unlock(struct recursive *lock);
+#endif
+
+/* Around calls of a library's lock, by its address: opaque rows of a model file. */
+void __palisade_opaque_lock(void *lock);
+void __palisade_opaque_unlock(void *lock);
 
 /*
  * The note: one per translation unit in section .note.palisade (type PALISADE_NOTE_TYPE, name

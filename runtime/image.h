@@ -14,7 +14,10 @@
 #ifndef PALISADE_IMAGE_H
 #define PALISADE_IMAGE_H
 
+#include <stddef.h>
+
 #include "core/event.h"
+#include "image_locks.h"
 
 #define IMAGE_BASE 0xa0000000000ull
 #define STACKS_BASE 0xa0100000000ull
@@ -71,14 +74,16 @@ struct nf_thread {
     struct thread_run *run; /* of this process, set when the native thread starts */
     struct thread_state core;
     _Atomic uint32_t lifecycle;
-    uint32_t wait_phase; /* condition wait: see hooks/cond.c (R9) */
+    uint32_t wait_phase; /* enum wait_phase in hooks/lock.h (R9) */
     int32_t wait_result;
+    uint32_t wait_round; /* of the barrier it waits at */
     int32_t saved_errno;
     uint64_t canary;        /* fs:0x28 */
     uint64_t pointer_guard; /* fs:0x30: setjmp buffers in the image are mangled with it */
     void *(*entry)(void *);
     void *argument;
     void *result;
+    struct nf_specific specific[KEYS_MAX];
 };
 
 /* What receives packets: a packet socket, a TUN descriptor, a capture handle. See hooks/queue.h. */
@@ -111,12 +116,16 @@ struct image {
     struct nf_mutex threads_lock;
     struct nf_mutex descriptors_lock; /* descriptors and queues are given out under it */
     struct nf_mutex heap_lock;
+    struct nf_mutex keys_lock;
     struct nf_mutex stripes[STRIPES];
     struct nf_queue queues[QUEUES_MAX];
     struct nf_descriptor descriptors[DESCRIPTORS_MAX];
     char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
     struct word_version versions[VERSIONS_MAX];
+    struct word_order word_orders[WORD_ORDERS];
+    struct opaque_lock opaque_locks[OPAQUE_LOCKS_MAX];
+    struct nf_key keys[KEYS_MAX];          /* guarded by keys_lock */
     struct nf_thread threads[THREADS_MAX]; /* snapshots carry the first thread_count of these */
     _Alignas(4096) uint8_t tls[THREADS_MAX][TLS_MAX_BYTES]; /* PT_TLS, gathered at the barrier */
 };

@@ -13,13 +13,10 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <time.h>
 
 #include "abi_internal.h"
 #include "hooks/lock.h"
 #include "replay/replay.h"
-
-enum { PHASE_NONE, PHASE_WAITING, PHASE_RESULT };
 
 HOOK int __palisade_pthread_cond_init(pthread_cond_t *native, const pthread_condattr_t *attr)
 {
@@ -37,21 +34,13 @@ HOOK int __palisade_pthread_cond_destroy(pthread_cond_t *native)
     return process_mode() == MODE_OFF ? pthread_cond_destroy(native) : 0;
 }
 
-static int64_t left_ns(uint32_t clock, const struct timespec *until)
-{
-    struct timespec now;
-    clock_gettime((clockid_t)clock, &now);
-    return (until->tv_sec - now.tv_sec) * 1000000000ll + until->tv_nsec - now.tv_nsec -
-           process.clock_offset_ns[clock];
-}
-
 /* Sleeps until signalled or `until`; live only. Returns 0 or ETIMEDOUT. */
 static int wait_signal(struct nf_thread *thread, struct nf_cond *cond, uint32_t signals,
-                       const struct timespec *until)
+                       clockid_t clock, const struct timespec *until)
 {
     int result = 0;
     while (atomic_load(&cond->signals) == signals) {
-        int64_t left = until ? left_ns(cond->clock, until) : -1;
+        int64_t left = until ? deadline_left_ns(clock, until) : -1;
         if (until && left <= 0) {
             result = ETIMEDOUT;
             break;
@@ -62,7 +51,7 @@ static int wait_signal(struct nf_thread *thread, struct nf_cond *cond, uint32_t 
 }
 
 static int cond_wait(struct nf_thread *thread, struct nf_cond *cond, struct nf_mutex *mutex,
-                     const struct timespec *until)
+                     clockid_t clock, const struct timespec *until)
 {
     safe_point(thread);
     if (thread->wait_phase == PHASE_NONE) {
@@ -72,7 +61,7 @@ static int cond_wait(struct nf_thread *thread, struct nf_cond *cond, struct nf_m
         atomic_fetch_add(&cond->waiters, 1);
         native_unlock(mutex);
         if (process_mode() == MODE_RECORD)
-            thread->wait_result = wait_signal(thread, cond, signals, until);
+            thread->wait_result = wait_signal(thread, cond, signals, clock, until);
         atomic_fetch_sub(&cond->waiters, 1);
     }
     if (thread->wait_phase == PHASE_WAITING) {
@@ -99,7 +88,8 @@ int palisade_cond_wait_restartable(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
     if (nf_self == NULL)
         return pthread_cond_wait(cond, mutex);
-    return cond_wait(nf_self, (struct nf_cond *)cond, (struct nf_mutex *)mutex, NULL);
+    return cond_wait(nf_self, (struct nf_cond *)cond, (struct nf_mutex *)mutex, CLOCK_REALTIME,
+                     NULL);
 }
 
 int palisade_cond_timedwait_restartable(pthread_cond_t *cond, pthread_mutex_t *mutex,
@@ -107,7 +97,18 @@ int palisade_cond_timedwait_restartable(pthread_cond_t *cond, pthread_mutex_t *m
 {
     if (nf_self == NULL)
         return pthread_cond_timedwait(cond, mutex, until);
-    return cond_wait(nf_self, (struct nf_cond *)cond, (struct nf_mutex *)mutex, until);
+    return cond_wait(nf_self, (struct nf_cond *)cond, (struct nf_mutex *)mutex,
+                     (clockid_t)((struct nf_cond *)cond)->clock, until);
+}
+
+int palisade_cond_clockwait_restartable(pthread_cond_t *cond, pthread_mutex_t *mutex,
+                                        clockid_t clock, const struct timespec *until)
+{
+    if (nf_self == NULL)
+        return pthread_cond_clockwait(cond, mutex, clock, until);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+        return EINVAL;
+    return cond_wait(nf_self, (struct nf_cond *)cond, (struct nf_mutex *)mutex, clock, until);
 }
 
 static int cond_signal(struct nf_cond *cond, int count)

@@ -43,15 +43,47 @@
 #define HOOK(name, target) RESTARTABLE __palisade_##name, palisade_##target##_restartable, protected
 
         RESTARTABLE palisade_mutex_lock_entry, palisade_mutex_lock_restartable, hidden
+        RESTARTABLE palisade_rwlock_rdlock_entry, palisade_rwlock_rdlock_restartable, hidden
+        RESTARTABLE palisade_rwlock_wrlock_entry, palisade_rwlock_wrlock_restartable, hidden
+        RESTARTABLE palisade_word_lock_entry, palisade_word_lock_restartable, hidden
         RESTARTABLE palisade_load1_entry, palisade_load1_restartable, hidden
         RESTARTABLE palisade_load2_entry, palisade_load2_restartable, hidden
         RESTARTABLE palisade_load4_entry, palisade_load4_restartable, hidden
         RESTARTABLE palisade_load8_entry, palisade_load8_restartable, hidden
         HOOK(pthread_mutex_trylock, mutex_trylock)
         HOOK(pthread_mutex_timedlock, mutex_timedlock)
+        HOOK(pthread_mutex_clocklock, mutex_clocklock)
+        HOOK(mtx_trylock, mtx_trylock)
+        HOOK(mtx_timedlock, mtx_timedlock)
+        HOOK(pthread_rwlock_tryrdlock, rwlock_tryrdlock)
+        HOOK(pthread_rwlock_trywrlock, rwlock_trywrlock)
+        HOOK(pthread_rwlock_timedrdlock, rwlock_timedrdlock)
+        HOOK(pthread_rwlock_timedwrlock, rwlock_timedwrlock)
+        HOOK(pthread_rwlock_clockrdlock, rwlock_clockrdlock)
+        HOOK(pthread_rwlock_clockwrlock, rwlock_clockwrlock)
+        HOOK(word_trylock, word_trylock)
+        HOOK(word_take, word_take)
+        HOOK(word_rdlock, word_rdlock)
+        HOOK(word_tryrdlock, word_tryrdlock)
+        HOOK(word_trywrlock, word_trywrlock)
+        HOOK(word_is_locked, word_is_locked)
+        HOOK(word_recursive_lock, word_recursive_lock)
+        HOOK(word_recursive_take, word_recursive_take)
+        HOOK(opaque_lock, opaque_lock)
+        HOOK(sem_wait, sem_wait)
+        HOOK(sem_trywait, sem_trywait)
+        HOOK(sem_timedwait, sem_timedwait)
+        HOOK(sem_clockwait, sem_clockwait)
+        HOOK(sem_getvalue, sem_getvalue)
+        HOOK(pthread_barrier_wait, barrier_wait)
+        HOOK(pthread_barrier_destroy, barrier_destroy)
+        HOOK(pthread_once, once)
         HOOK(pthread_cond_wait, cond_wait)
         HOOK(pthread_cond_timedwait, cond_timedwait)
+        HOOK(pthread_cond_clockwait, cond_clockwait)
+        HOOK(cnd_timedwait, cnd_timedwait)
         HOOK(pthread_join, join)
+        HOOK(thrd_join, thrd_join)
         HOOK(nanosleep, nanosleep)
         HOOK(clock_nanosleep, clock_nanosleep)
         HOOK(usleep, usleep)

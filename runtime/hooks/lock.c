@@ -14,8 +14,7 @@
 #include "hooks/lock.h"
 
 #include <errno.h>
-#include <linux/futex.h>
-#include <time.h>
+#include <sched.h>
 
 #include "abi_internal.h"
 #include "core/assert.h"
@@ -75,6 +74,38 @@ int lock_reentry(const struct nf_thread *thread, struct nf_mutex *mutex, bool tr
     if (try)
         return -1; /* a normal try that fails like anybody else's */
     return mutex->kind == PTHREAD_MUTEX_ERRORCHECK ? EDEADLK : -1;
+}
+
+int64_t deadline_left_ns(clockid_t clock, const struct timespec *until)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (until->tv_sec - now.tv_sec) * 1000000000ll + until->tv_nsec - now.tv_nsec -
+           process.clock_offset_ns[clock];
+}
+
+void assigned_lock(_Atomic uint32_t *word)
+{
+    uint32_t spins = 0, free = 0;
+    while (!atomic_compare_exchange_weak_explicit(word, &free, 1, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+        free = 0;
+        __builtin_ia32_pause();
+        if (++spins % 256 == 0)
+            sched_yield(); /* its holder was put aside */
+    }
+}
+
+void assigned_unlock(_Atomic uint32_t *word)
+{
+    atomic_store_explicit(word, 0, memory_order_release);
+}
+
+void replay_positions(struct positions *passed)
+{
+    passed->threads = IMAGE->thread_count;
+    for (uint32_t t = 0; t < passed->threads; t++)
+        passed->at[t] = __atomic_load_n(&IMAGE->threads[t].core.position, __ATOMIC_ACQUIRE);
 }
 
 void ordered_lock(struct nf_thread *thread, struct nf_mutex *mutex)
@@ -224,12 +255,9 @@ int palisade_mutex_trylock_restartable(pthread_mutex_t *native)
     }
 }
 
-int palisade_mutex_timedlock_restartable(pthread_mutex_t *native, const struct timespec *until)
+static int timed_lock(struct nf_thread *thread, struct nf_mutex *mutex, clockid_t clock,
+                      const struct timespec *until)
 {
-    struct nf_mutex *mutex = nf_mutex_of(native);
-    struct nf_thread *thread = nf_self;
-    if (thread == NULL)
-        return pthread_mutex_timedlock(native, until);
     safe_point(thread);
     int again = lock_reentry(thread, mutex, false);
     if (again >= 0)
@@ -242,10 +270,7 @@ int palisade_mutex_timedlock_restartable(pthread_mutex_t *native, const struct t
             lock_record(thread, log_ready(thread), mutex);
             return 0;
         }
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        int64_t left_ns = (until->tv_sec - now.tv_sec) * 1000000000ll + until->tv_nsec -
-                          now.tv_nsec - process.clock_offset_ns[CLOCK_REALTIME];
+        int64_t left_ns = deadline_left_ns(clock, until);
         uint64_t sequence;
         if (left_ns <= 0 && held_sequence(mutex, &sequence)) {
             ev_fail_record(&thread->core, log_ready(thread), sequence);
@@ -258,6 +283,23 @@ int palisade_mutex_timedlock_restartable(pthread_mutex_t *native, const struct t
         if (left_ns > 0)
             safe_wait(thread, &mutex->word, 2, left_ns);
     }
+}
+
+int palisade_mutex_timedlock_restartable(pthread_mutex_t *native, const struct timespec *until)
+{
+    if (nf_self == NULL)
+        return pthread_mutex_timedlock(native, until);
+    return timed_lock(nf_self, nf_mutex_of(native), CLOCK_REALTIME, until);
+}
+
+int palisade_mutex_clocklock_restartable(pthread_mutex_t *native, clockid_t clock,
+                                         const struct timespec *until)
+{
+    if (nf_self == NULL)
+        return pthread_mutex_clocklock(native, clock, until);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+        return EINVAL;
+    return timed_lock(nf_self, nf_mutex_of(native), clock, until);
 }
 
 HOOK int __palisade_pthread_mutex_unlock(pthread_mutex_t *native)

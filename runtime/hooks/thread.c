@@ -25,6 +25,7 @@
 #include "abi_internal.h"
 #include "core/assert.h"
 #include "heap/heap.h"
+#include "hooks/keys.h"
 #include "hooks/lock.h"
 #include "replay/replay.h"
 #include "replay/stored.h"
@@ -162,6 +163,7 @@ void thread_spawn(uint32_t index)
 static void finish(struct nf_thread *thread, void *result)
 {
     int64_t value;
+    keys_thread_exit(thread);
     memory_thread_exit(thread);
     thread->result = result;
     bool replayed = REPLAYED_ALONE(

@@ -21,6 +21,13 @@ static struct {
     bool quiescent;
 } replay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .progress = PTHREAD_COND_INITIALIZER};
 
+_Atomic int32_t replay_watchers;
+
+void replay_watch(int change)
+{
+    atomic_fetch_add(&replay_watchers, change);
+}
+
 #define OBJECTS 64u
 static _Atomic uint32_t objects[OBJECTS];
 

@@ -26,6 +26,19 @@ void replay_passed(void);
 void replay_object_lock(const void *object);
 void replay_object_unlock(const void *object);
 
+/*
+ * Around attempts that may wait for positions of other threads, whatever event brings them there
+ * (+1 before, -1 after): meanwhile everybody's events are told. NF threads.
+ */
+void replay_watch(int change);
+extern _Atomic int32_t replay_watchers HIDDEN;
+static inline void replay_passed_alone(void)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* the position before, the watchers behind */
+    if (__builtin_expect(atomic_load_explicit(&replay_watchers, memory_order_relaxed), 0))
+        replay_passed();
+}
+
 /* Thread births and deaths during replay. */
 void replay_thread_born(void);
 void replay_thread_gone(void);
@@ -44,10 +57,22 @@ void replay_go_live(void);
  *
  * What waits in replay waits for acquisitions and stores (their order), releases, and exits. Those
  * events use REPLAYED, which makes everybody ask again; REPLAYED_ALONE is for the others, the great
- * majority, that nobody can be waiting for.
+ * majority, that only a REPLAYED_WATCHING can be waiting for: one that may depend on all threads'
+ * positions.
  */
 #define REPLAYED(thread, what, attempt) REPLAYED_AND(thread, what, attempt, replay_passed())
-#define REPLAYED_ALONE(thread, what, attempt) REPLAYED_AND(thread, what, attempt, (void)0)
+#define REPLAYED_ALONE(thread, what, attempt)                                                      \
+    REPLAYED_AND(thread, what, attempt, replay_passed_alone())
+#define REPLAYED_WATCHING(thread, what, attempt)                                                   \
+    ({                                                                                             \
+        bool watches_ = process_mode() == MODE_REPLAY;                                             \
+        if (watches_)                                                                              \
+            replay_watch(1);                                                                       \
+        bool done_ = REPLAYED(thread, what, attempt);                                              \
+        if (watches_)                                                                              \
+            replay_watch(-1);                                                                      \
+        done_;                                                                                     \
+    })
 #define REPLAYED_AND(thread, what, attempt, tell)                                                  \
     ({                                                                                             \
         bool passed_ = false;                                                                      \

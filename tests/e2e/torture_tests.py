@@ -36,6 +36,14 @@ def tests(seed):
     cases.append((f"torture-hog-seed-{seed}", torture(seed, hog=True)))
     cases.append((f"torture-often-seed-{seed}", torture(seed, snapshot_ms=20)))
     cases.append((f"torture-once-seed-{seed}", torture(seed, snapshot_ms=0)))
+    cases += [(f"torture-locks-{number}-seed-{s}",
+               torture(s, program="locks", snapshot_ms=SNAPSHOT_MS[number - 1]))
+              for number, s in enumerate(seeds, 1)]
+    cases.append((f"torture-locks-once-seed-{seed}",
+                  torture(seed, program="locks", snapshot_ms=0)))
+    cases.append((f"torture-locks-twice-seed-{seed}", torture(seed, program="locks", twice=True)))
+    cases.append((f"torture-locks-undisturbed-seed-{seed}",
+                  torture(seed, program="locks", kill=False)))
     cases.append((f"torture-twice-seed-{seed}", torture(seed, twice=True)))
     cases.append((f"torture-undisturbed-seed-{seed}", torture(seed, kill=False)))
     for program in PROGRAMS:

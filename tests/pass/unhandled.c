@@ -4,7 +4,7 @@
 // RUN: %clang_pass -O2 %s -c -o %t.2.o
 // RUN: not %palisade report %t.2.o | FileCheck %s
 // RUN: %clang_pass -O0 %s %remarks 2>&1 | FileCheck --check-prefix=REMARK %s
-#include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,11 +68,11 @@ void calls(volatile int *device)
 
 FILE *(*pointer)(const char *, const char *) = popen;
 
-void rwlock(pthread_rwlock_t *lock)
+sem_t *semaphore(void)
 {
-    // CHECK: unhandled.c:[[@LINE+2]]: pthread_rwlock_rdlock()
-    // CHECK-NEXT: use a pthread mutex
-    pthread_rwlock_rdlock(lock);
+    // CHECK: unhandled.c:[[@LINE+2]]: sem_open()
+    // CHECK-NEXT: named semaphores are shared between processes: use sem_init
+    return sem_open("/name", 0);
 }
 
 // Unused code of headers does not count.

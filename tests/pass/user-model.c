@@ -8,7 +8,7 @@
 // RUN: echo 'checksum impure' > %t.bad
 // RUN: not %clang_whole -c -o /dev/null %s -mllvm -palisade-model=%t.bad 2>&1 | FileCheck --check-prefix=BAD %s
 // RUN: not %clang_whole -c -o /dev/null %s -mllvm -palisade-model=%t.none 2>&1 | FileCheck --check-prefix=NONE %s
-// BAD: error: palisade: model file '{{.*}}.bad', line 1: expected NAME pure|lock|try|unlock|forbidden [LOCK-ARGUMENT]
+// BAD: error: palisade: model file '{{.*}}.bad', line 1: 'impure' is not a class; expected NAME [opaque] pure|
 // NONE: error: palisade: model file '{{.*}}.none': No such file or directory
 #include <pthread.h>
 
