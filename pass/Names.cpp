@@ -142,10 +142,12 @@ void Resolver::walk_argument(Argument &argument, Locations &out)
     }
     for (Use &use : function.uses()) {
         auto *call = dyn_cast<CallBase>(use.getUser());
+        bool creates = call && is_thread_create(*call);
+        int start = creates ? start_argument(call->getCalledFunction()->getName()) : -1;
         if (call && call->isCallee(&use) && argument.getArgNo() < call->arg_size())
             walk(call->getArgOperand(argument.getArgNo()), out);
-        else if (call && is_thread_create(*call) && call->getArgOperandNo(&use) == 2)
-            walk_handed(*call->getArgOperand(3), out);
+        else if (creates && use.getOperandNo() == static_cast<unsigned>(start))
+            walk_handed(*call->getArgOperand(start + 1), out);
         else
             add(out, Location{});
     }
