@@ -66,7 +66,8 @@ void word_release(_Atomic uint32_t *word)
     uint32_t value = atomic_load(word), next;
     do {
         next = 0; /* nobody is left: whoever waits looks again */
-        if (!(value & WORD_HELD) && value >= 2 * WORD_READER_RECORDED)
+        uint32_t readers = value % WORD_READER_RECORDED / WORD_READER; /* recorded or not */
+        if (!(value & WORD_HELD) && readers > 1)
             next = value - WORD_READER - WORD_READER_RECORDED;
     } while (!atomic_compare_exchange_weak(word, &value, next));
     if ((value & WORD_WAITED) && !(next & WORD_WAITED))

@@ -309,10 +309,14 @@ static uint64_t do_c11(struct shared *shared, uint32_t draw)
     uint64_t digest = 0;
     mtx_lock(&shared->plain);
     digest = touch(&shared->by_plain, draw);
-    if (draw % 8 == 0)
-        digest = mix(digest, (uint64_t)cnd_timedwait(&shared->bell, &shared->plain, &until));
-    else
+    if (draw % 8 == 0) {
+        int waited = cnd_timedwait(&shared->bell, &shared->plain, &until);
+        if (waited != thrd_success && waited != thrd_timedout)
+            die("locks: cnd_timedwait");
+        digest = mix(digest, (uint64_t)waited);
+    } else {
         cnd_signal(&shared->bell);
+    }
     digest = mix(digest, touch(&shared->by_plain, draw));
     mtx_unlock(&shared->plain);
     int result = mtx_trylock(&shared->timed);
