@@ -17,11 +17,21 @@ static const struct family *const families[FAMILIES] = {
     [FAMILY_PACKET] = &family_packet,
     [FAMILY_INTERFACE] = &family_interface,
     [FAMILY_PCAP] = &family_pcap,
+    [FAMILY_XSK] = &family_xsk,
+    [FAMILY_TUN] = &family_tun,
 };
 
 const struct family *descriptor_family(uint32_t index)
 {
     return families[IMAGE->descriptors[index].family];
+}
+
+const struct family *descriptor_owner(const char *path)
+{
+    for (uint32_t i = 0; i < FAMILIES; i++)
+        if (families[i] && families[i]->owns && families[i]->owns(path))
+            return families[i];
+    return NULL;
 }
 
 /* The family of `fd`, when the NF calls and the descriptor is a virtual one; else NULL. */
@@ -134,6 +144,10 @@ HOOK int __palisade_ioctl(int fd, unsigned long request, ...)
     const struct family *family = family_of(fd);
     if (family == NULL)
         return ioctl(fd, request, argument);
+    if (request == FIONBIO) {
+        IMAGE->descriptors[descriptor_index(fd)].nonblock = *(const int *)argument != 0;
+        return 0;
+    }
     return family->control ? family->control(nf_self, descriptor_index(fd), request, argument)
                            : fail(ENOTTY);
 }

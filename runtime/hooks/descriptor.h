@@ -24,12 +24,17 @@ enum family_id {
     FAMILY_PACKET,    /* AF_PACKET socket (hooks/packet_socket.c) */
     FAMILY_INTERFACE, /* a socket to ask for interfaces by ioctl (hooks/interface.c) */
     FAMILY_PCAP,      /* descriptor of a libpcap handle (hooks/pcap.c) */
+    FAMILY_XSK,       /* AF_XDP socket (hooks/xsk.c) */
+    FAMILY_TUN,       /* /dev/net/tun (hooks/tun.c) */
     FAMILIES
 };
 
 struct family {
     const char *name;
 
+    /* Is that file one of the family? Then open() is the family's. */
+    bool (*owns)(const char *path);
+    int (*open)(struct nf_thread *, const char *path, int flags);
     /*
      * recv*, read, readv and send*, write, writev: `count` messages, at most 64 are looked at.
      * Return how many were done, their lengths in msg_len. Restartable: they may wait before their
@@ -58,7 +63,11 @@ struct family {
 int interface_control(struct nf_thread *thread, uint32_t index, unsigned long request,
                       void *argument);
 
-extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN;
+/* Index of the port that the NF calls so, -1: none. */
+int port_named(const char *name);
+
+extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN,
+    family_xsk HIDDEN, family_tun HIDDEN;
 
 static inline bool descriptor_is(int fd)
 {
@@ -72,6 +81,8 @@ static inline uint32_t descriptor_index(int fd)
 }
 
 const struct family *descriptor_family(uint32_t index);
+/* The family whose file that is, or NULL. */
+const struct family *descriptor_owner(const char *path);
 
 /*
  * A new descriptor with O_NONBLOCK or without, its `own` zero; with a queue for `protocol` unless
