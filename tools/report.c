@@ -166,14 +166,17 @@ static json_t *judge(const struct program *program, const char *path)
     return report;
 }
 
-int report_run(const char *path, bool json)
+int report_run(const char *path, bool json, const char *html)
 {
     struct program program;
     int status = program_read(&program, path);
     if (status == STATUS_OK) {
         json_t *report = judge(&program, path);
+        int written = STATUS_OK;
         const char *verdict = text(report, "verdict");
-        if (json) {
+        if (html) {
+            written = report_page(report, html);
+        } else if (json) {
             json_dumpf(report, stdout, JSON_INDENT(2));
             putchar('\n');
         } else {
@@ -184,6 +187,8 @@ int report_run(const char *path, bool json)
         else if (strcmp(verdict, "ready") != 0)
             status = STATUS_UNMODELLED;
         json_decref(report);
+        if (written != STATUS_OK)
+            status = written;
         if (fflush(stdout) != 0)
             status = STATUS_DISK;
     }

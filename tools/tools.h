@@ -6,7 +6,8 @@
 #include <stdbool.h>
 
 /* Each prints to stdout, complaints to stderr, and returns an enum status. */
-int report_run(const char *program, bool json);
+/* html: the file a page is written to, or NULL. */
+int report_run(const char *program, bool json, const char *html);
 int model_list(void);
 
 enum program_kind {
@@ -37,5 +38,8 @@ json_t *safe_string(const char *name);
 
 /* Prints the judged report, see report.c, for a person. */
 void report_print(const json_t *report);
+/* Writes it as one page for a browser to `path`, "-": stdout. An enum status; a sentence on stderr.
+ */
+int report_page(const json_t *report, const char *path);
 
 #endif

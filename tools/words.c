@@ -5,42 +5,42 @@
 #include "words.h"
 
 const struct words fate_words[] = {
-    {"logged", "shared, and no common lock covers them: each is recorded"},
-    {"elided", "a lock covers them: repeating its order repeats them"},
-    {"init", "before the threads start, or of what nobody writes afterwards"},
-    {"private", "one thread alone"},
-    {"read-only", "never written"},
-    {"assumed-covered", "through pointers, under a lock: assumed to cover them"},
-    {"assumed-private", "through pointers, without a lock: assumed the thread's own"},
-    {NULL, NULL},
+    {"logged", "shared, and no common lock covers them: each is recorded", 'L'},
+    {"elided", "a lock covers them: repeating its order repeats them", 'E'},
+    {"init", "before the threads start, or of what nobody writes afterwards", 'I'},
+    {"private", "one thread alone", 'S'},
+    {"read-only", "never written", 'R'},
+    {"assumed-covered", "through pointers, under a lock: assumed to cover them", 'C'},
+    {"assumed-private", "through pointers, without a lock: assumed the thread's own", 'A'},
+    {NULL, NULL, 0},
 };
 
 const struct words class_words[] = {
-    {"lock", "locks"},
-    {"try", "locks, tried"},
-    {"unlock", "unlocks"},
-    {"value", "clocks, random numbers and other values"},
-    {"memory", "memory"},
-    {"thread", "threads"},
-    {"packet_in", "packets in and their descriptors"},
-    {"packet_out", "packets out"},
-    {"effect", "other output"},
-    {"pure", "left alone: nothing but their arguments"},
-    {"forbidden", "can never be repeated"},
-    {NULL, NULL},
+    {"lock", "locks", 0},
+    {"try", "locks, tried", 0},
+    {"unlock", "unlocks", 0},
+    {"value", "clocks, random numbers and other values", 0},
+    {"memory", "memory", 0},
+    {"thread", "threads", 0},
+    {"packet_in", "packets in and their descriptors", 0},
+    {"packet_out", "packets out", 0},
+    {"effect", "other output", 0},
+    {"pure", "left alone: nothing but their arguments", 0},
+    {"forbidden", "can never be repeated", 0},
+    {NULL, NULL, 0},
 };
 
 const struct words variable_words[] = {
-    {"racy", "logged"},
-    {"covered", "covered by a lock"},
-    {"init", "not written once threads run"},
-    {"private", "one thread alone"},
-    {"read-only", "never written"},
-    {"assumed-covered", "under a lock (assumed to cover)"},
-    {"assumed-init", "not written once threads run"},
-    {"assumed-private", "no lock: assumed the thread's own"},
-    {"assumed-mixed", "sometimes under a lock: assumed the thread's own"},
-    {NULL, NULL},
+    {"racy", "logged", 0},
+    {"covered", "covered by a lock", 0},
+    {"init", "not written once threads run", 0},
+    {"private", "one thread alone", 0},
+    {"read-only", "never written", 0},
+    {"assumed-covered", "under a lock (assumed to cover)", 0},
+    {"assumed-init", "not written once threads run", 0},
+    {"assumed-private", "no lock: assumed the thread's own", 0},
+    {"assumed-mixed", "sometimes under a lock: assumed the thread's own", 0},
+    {NULL, NULL, 0},
 };
 
 const char *words_for(const struct words *table, const char *key)
@@ -49,6 +49,14 @@ const char *words_for(const struct words *table, const char *key)
         if (strcmp(table->key, key) == 0)
             return table->shown;
     return key;
+}
+
+char fate_letter(const char *fate)
+{
+    for (const struct words *row = fate_words; row->key; row++)
+        if (strcmp(row->key, fate) == 0)
+            return row->letter;
+    return '?';
 }
 
 /* "an older" when all notes that cannot be read are older than this reader's format. */

@@ -7,6 +7,7 @@
 struct words {
     const char *key;   /* as in the JSON */
     const char *shown; /* to a person */
+    char letter;       /* of a fate: in the margin of the page */
 };
 
 /* Fates of accesses, the dear ones first; both end with a NULL key. */
@@ -18,6 +19,9 @@ extern const struct words variable_words[];
 
 /* The meaning of a key; the key itself when nobody described it. */
 const char *words_for(const struct words *table, const char *key);
+
+/* '?' for a fate that nobody described. */
+char fate_letter(const char *fate);
 
 /* One sentence: what the report comes to. The program's name is not in it. */
 void verdict_sentence(const json_t *report, char *out, size_t size);

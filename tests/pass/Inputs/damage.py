@@ -33,7 +33,7 @@ def damage(data):
 for round_ in range(int(rounds)):
     data = damage(bytearray(open(random.choice(files), "rb").read()))
     open("damaged", "wb").write(data)
-    option = random.choice(([], ["--json"]))
+    option = random.choice(([], ["--json"], ["--html", "damaged.html"]))
     run = subprocess.run([palisade, "report", *option, "damaged"], capture_output=True, timeout=60)
     statuses.add(run.returncode)
     if run.returncode not in (0, 64, 65, 78) or (run.returncode in (64, 78) and not (run.stderr or run.stdout)):
