@@ -5,8 +5,9 @@
 // RUN: %clang_pass -O2 %s -c -o %t.o -Rpass=palisade -Rpass-missed=palisade 2> %t.remarks
 // RUN: not %palisade report --json %t.o > %t.json
 // RUN: %python %inputs/remarks.py %t.remarks %t.json
-// CHECK: agree on {{[0-9]+}} accesses: assumed-covered assumed-private elided init logged private
-// read-only CHECK: agree on 4 items: External Unhandled
+// CHECK: agree on {{[0-9]+}} accesses: assumed-covered assumed-private elided init
+// CHECK-SAME: logged private read-only
+// CHECK: agree on 4 items: External Unhandled
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
