@@ -2,6 +2,7 @@
 
 #include "llvm/Support/CommandLine.h"
 
+#include <cstdio>
 #include <memory>
 
 // Weak: LLVM before 16 does not have it, and says so by its absence.
@@ -23,11 +24,17 @@ struct Registered {
 
 std::unique_ptr<Registered> registered;
 
-// clang loads -fplugin libraries before it reads -mllvm options, so this is early enough.
+// clang loads -fplugin libraries before it reads -mllvm options, so this is early enough; and so
+// that the one sentence about versions comes before what another LLVM says of options it lacks.
 __attribute__((constructor)) void register_at_load()
 {
     if (loaded_by_own_version())
         options_register();
+    else
+        fprintf(stderr,
+                "palisade: this plugin was built for LLVM %d and another version loads it: use "
+                "clang-%d, or build Palisade with the LLVM of this compiler\n",
+                LLVM_VERSION_MAJOR, LLVM_VERSION_MAJOR);
 }
 
 } // namespace

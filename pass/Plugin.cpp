@@ -13,8 +13,6 @@
 #endif
 #include "llvm/TargetParser/Triple.h"
 
-#include <cstdio>
-
 using namespace llvm;
 
 namespace palisade
@@ -65,13 +63,8 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
 extern "C" LLVM_ATTRIBUTE_WEAK __attribute__((visibility("default"))) PassPluginLibraryInfo
 llvmGetPassPluginInfo()
 {
-    if (!palisade::loaded_by_own_version()) {
-        fprintf(stderr,
-                "palisade: this plugin was built for LLVM %d and another version loads it: use "
-                "clang-%d, or build Palisade with the LLVM of this compiler\n",
-                LLVM_VERSION_MAJOR, LLVM_VERSION_MAJOR);
+    if (!palisade::loaded_by_own_version())
         return {0, "palisade", "", nullptr}; // no LLVM accepts API version 0
-    }
     palisade::options_register();
     return {LLVM_PLUGIN_API_VERSION, "palisade", LLVM_VERSION_STRING, [](PassBuilder &builder) {
                 builder.registerPipelineStartEPCallback(

@@ -27,7 +27,7 @@ namespace palisade
 {
 
 static constexpr int SCHEMA = 1;
-static constexpr size_t ACCESSES_MAX = 64; // listed per variable; the counts tell the rest
+static constexpr size_t ACCESSES_MAX = 4096; // listed per variable; the counts tell the rest
 
 const char *fate_name(Fate fate)
 {
@@ -59,6 +59,18 @@ static std::string compiler_of(const Module &module)
             if (auto *text = dyn_cast<MDString>(ident->getOperand(0)->getOperand(0)))
                 return text->getString().str();
     return "unknown";
+}
+
+// The folder of each source file, by the name that debug information gives the file.
+static std::map<std::string, std::string> folders_of(const Module &module)
+{
+    std::map<std::string, std::string> folders;
+    for (const DICompileUnit *unit : module.debug_compile_units())
+        folders.emplace(unit->getFilename().str(), unit->getDirectory().str());
+    for (const Function &function : module)
+        if (const DISubprogram *subprogram = function.getSubprogram())
+            folders.emplace(subprogram->getFilename().str(), subprogram->getDirectory().str());
+    return folders;
 }
 
 static void write_place(json::OStream &out, const Place &place)
@@ -124,6 +136,10 @@ static void write_json(raw_ostream &stream, const Unit &unit)
     out.object([&] {
         out.attribute("schema", SCHEMA);
         out.attribute("file", unit.module.getSourceFileName());
+        out.attributeObject("files", [&] {
+            for (const auto &[file, folder] : folders_of(unit.module))
+                out.attribute(file, folder);
+        });
         out.attribute("compiler", compiler_of(unit.module));
         out.attribute("whole_program", unit.options.whole_program);
         out.attributeArray("threads", [&] {
@@ -252,8 +268,6 @@ class Remarks
 
 static void remark_access(Remarks &remarks, const Variable &variable, const Access &access)
 {
-    if (access.fate == Fate::Private || access.fate == Fate::ReadOnly)
-        return;
     std::string text = (access.write ? "store to " : "load of ") + variable.name;
     OptimizationRemarkEmitter &emitter = remarks.of(*access.at->getFunction());
     switch (access.fate) {
@@ -262,15 +276,27 @@ static void remark_access(Remarks &remarks, const Variable &variable, const Acce
                      << text << " logged: " << variable.why);
         break;
     case Fate::Elided:
-    case Fate::AssumedCovered:
         emitter.emit(OptimizationRemark(PASS_NAME, "Elided", access.at)
                      << text << " elided: covered by " << access.lock);
         break;
+    case Fate::AssumedCovered:
+        emitter.emit(OptimizationRemark(PASS_NAME, "Elided", access.at)
+                     << text << " elided: covered by " << access.lock << " (assumed)");
+        break;
     case Fate::Init:
         emitter.emit(OptimizationRemark(PASS_NAME, "Elided", access.at)
-                     << text << " elided: before any other thread exists");
+                     << text
+                     << " elided: before any other thread exists, or nobody writes it afterwards");
         break;
-    default:
+    case Fate::Private:
+        emitter.emit(OptimizationRemark(PASS_NAME, "Elided", access.at)
+                     << text << " elided: one thread alone");
+        break;
+    case Fate::ReadOnly:
+        emitter.emit(OptimizationRemark(PASS_NAME, "Elided", access.at)
+                     << text << " elided: never written");
+        break;
+    case Fate::AssumedPrivate:
         emitter.emit(OptimizationRemarkMissed(PASS_NAME, "AssumedPrivate", access.at)
                      << text << " assumed private: no lock is held, the object is not named");
         break;

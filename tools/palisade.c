@@ -1,8 +1,8 @@
 /*
  * palisade: the command that looks into programs built with palisade-cc.
  *
- *   palisade report [--json] PROGRAM   what the pass found, from the notes in the program
- *   palisade model --list              the call model, one row a line
+ *   palisade report [--json | --html FILE] PROGRAM   what the pass found, from the program's notes
+ *   palisade model --list                            the call model, one row a line
  *
  * Exit statuses: runtime/core/status.h.
  */
@@ -21,13 +21,14 @@ static const char usage[] =
     "\n"
     "  report [--json] PROGRAM   what stands in the way of protecting PROGRAM, "
     "and what is logged\n"
+    "  report --html FILE PROGRAM   the same as a page, with the source\n"
     "  model --list              what each known function means to replay\n"
     "\n"
     "palisade COMMAND --help tells more.\n";
 
 struct report_arguments {
     bool json;
-    const char *program;
+    const char *html, *program;
 };
 
 static error_t report_option(int key, char *value, struct argp_state *state)
@@ -37,6 +38,9 @@ static error_t report_option(int key, char *value, struct argp_state *state)
     case 'j':
         arguments->json = true;
         return 0;
+    case 'H':
+        arguments->html = value;
+        return 0;
     case ARGP_KEY_ARG:
         if (arguments->program)
             argp_error(state, "one program at a time: '%s'", value);
@@ -45,6 +49,8 @@ static error_t report_option(int key, char *value, struct argp_state *state)
     case ARGP_KEY_END:
         if (!arguments->program)
             argp_error(state, "which program?");
+        if (arguments->json && arguments->html)
+            argp_error(state, "--json or --html, not both");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -54,7 +60,10 @@ static error_t report_option(int key, char *value, struct argp_state *state)
 static int report_command(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"json", 'j', NULL, 0, "Print one JSON object (docs/report.md)", 0}, {0}};
+        {"json", 'j', NULL, 0, "Print one JSON object (docs/report.md)", 0},
+        {"html", 'H', "FILE", 0,
+         "Write one page for a browser to FILE: the report, then the source", 0},
+        {0}};
     static const struct argp parser = {
         options,
         report_option,
@@ -67,7 +76,7 @@ static int report_command(int argc, char **argv)
         NULL};
     struct report_arguments arguments = {0};
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-    return report_run(arguments.program, arguments.json);
+    return report_run(arguments.program, arguments.json, arguments.html);
 }
 
 static error_t model_option(int key, char *value, struct argp_state *state)

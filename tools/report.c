@@ -6,19 +6,8 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "json.h"
 #include "tools.h"
-
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value ? value : "";
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
 
 /* Everything that stands in the way, of all units: a copy of the units' items, each with "unit". */
 static json_t *collect_items(const struct program *program, const char *key)
@@ -78,25 +67,39 @@ static void add_conflicts(const struct program *program, json_t *unhandled)
     }
 }
 
-/* Source files in the symbol table that left no note. */
+static int count_named(const json_t *names, const char *name)
+{
+    json_t *other;
+    size_t i;
+    int count = 0;
+    json_array_foreach(names, i, other)
+    {
+        count += strcmp(base_name(json_string_value(other)), name) == 0;
+    }
+    return count;
+}
+
+/* Source files that are in the symbol table more often than they left notes. */
 static json_t *find_uninstrumented(const struct program *program)
 {
-    json_t *out = json_array(), *source, *unit, *other;
-    size_t i, j;
+    json_t *out = json_array(), *units = json_array(), *source, *unit;
+    size_t i;
+    json_array_foreach(program->units, i, unit)
+    {
+        json_array_append_new(units, json_string(text(unit, "file")));
+    }
+    json_array_foreach(program->other_versions, i, unit)
+    {
+        json_array_append_new(units, json_string(text(unit, "file")));
+    }
     json_array_foreach(program->sources, i, source)
     {
-        bool known = false;
-        json_array_foreach(program->units, j, unit)
-        {
-            known |= strcmp(base_name(text(unit, "file")), json_string_value(source)) == 0;
-        }
-        json_array_foreach(out, j, other)
-        {
-            known |= json_equal(source, other);
-        }
-        if (!known)
+        const char *name = json_string_value(source);
+        if (count_named(program->sources, name) > count_named(units, name) &&
+            count_named(out, name) == 0)
             json_array_append(out, source);
     }
+    json_decref(units);
     return out;
 }
 
@@ -116,13 +119,30 @@ static json_t *sum_counters(const struct program *program, const char *key)
     return out;
 }
 
+static const char *kind_name(enum program_kind kind)
+{
+    switch (kind) {
+    case PROGRAM_EXECUTABLE:
+        return "program";
+    case PROGRAM_LIBRARY:
+        return "library";
+    case PROGRAM_OBJECT:
+        return "object";
+    case PROGRAM_ARCHIVE:
+        return "archive";
+    case PROGRAM_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
 static json_t *judge(const struct program *program, const char *path)
 {
     json_t *unhandled = collect_items(program, "unhandled");
     add_missing(program, unhandled);
     add_conflicts(program, unhandled);
     const char *verdict = "ready";
-    if (program->foreign > 0)
+    if (json_array_size(program->other_versions) > 0)
         verdict = "other-version";
     else if (json_array_size(program->units) == 0)
         verdict = "not-instrumented";
@@ -130,27 +150,33 @@ static json_t *judge(const struct program *program, const char *path)
         verdict = "refused";
     json_t *report = json_object();
     json_object_set_new(report, "schema", json_integer(1));
-    json_object_set_new(report, "program", json_string(path));
+    json_object_set_new(report, "program", safe_string(path));
+    json_object_set_new(report, "kind", json_string(kind_name(program->kind)));
     json_object_set_new(report, "verdict", json_string(verdict));
     json_object_set_new(report, "unhandled", unhandled);
     json_object_set_new(report, "notes", collect_items(program, "notes"));
     json_object_set_new(report, "uninstrumented", find_uninstrumented(program));
     json_object_set_new(report, "stripped", json_boolean(program->stripped));
-    json_object_set_new(report, "other_version_units", json_integer(program->foreign));
+    json_object_set_new(report, "other_version_units",
+                        json_integer((json_int_t)json_array_size(program->other_versions)));
+    json_object_set(report, "other_versions", program->other_versions);
     json_object_set_new(report, "counters", sum_counters(program, "counters"));
     json_object_set_new(report, "classes", sum_counters(program, "classes"));
     json_object_set(report, "units", program->units);
     return report;
 }
 
-int report_run(const char *path, bool json)
+int report_run(const char *path, bool json, const char *html)
 {
     struct program program;
     int status = program_read(&program, path);
     if (status == STATUS_OK) {
         json_t *report = judge(&program, path);
+        int written = STATUS_OK;
         const char *verdict = text(report, "verdict");
-        if (json) {
+        if (html) {
+            written = report_page(report, html);
+        } else if (json) {
             json_dumpf(report, stdout, JSON_INDENT(2));
             putchar('\n');
         } else {
@@ -161,6 +187,8 @@ int report_run(const char *path, bool json)
         else if (strcmp(verdict, "ready") != 0)
             status = STATUS_UNMODELLED;
         json_decref(report);
+        if (written != STATUS_OK)
+            status = written;
         if (fflush(stdout) != 0)
             status = STATUS_DISK;
     }

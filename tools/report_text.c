@@ -2,29 +2,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "json.h"
 #include "tools.h"
+#include "words.h"
 
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value ? value : "";
-}
-
-static int number(const json_t *object, const char *key)
-{
-    return (int)json_integer_value(json_object_get(object, key));
-}
-
-static const char *plural(int count)
-{
-    return count == 1 ? "" : "s";
-}
+static int column; /* where the text behind a name starts */
 
 static void print_items(const json_t *items, const char *title)
 {
     json_t *item;
-    size_t i;
-    if (json_array_size(items) == 0)
+    size_t i, count = json_array_size(items);
+    if (count == 0)
         return;
     printf("\n%s\n", title);
     json_array_foreach(items, i, item)
@@ -32,51 +20,36 @@ static void print_items(const json_t *items, const char *title)
         printf("  %s", text(item, "file"));
         if (number(item, "line") > 0)
             printf(":%d", number(item, "line"));
-        bool called = strcmp(text(item, "kind"), "call") == 0;
-        printf(": %s%s\n      %s\n", text(item, "what"), called ? "()" : "", text(item, "advice"));
+        printf(": %s%s\n", text(item, "what"), is(item, "kind", "call") ? "()" : "");
+        /* One advice for a row of items that share it. */
+        if (i + 1 == count || !is(json_array_get(items, i + 1), "advice", text(item, "advice")))
+            printf("      %s\n", text(item, "advice"));
     }
-}
-
-static void print_verdict(const json_t *report)
-{
-    const char *program = text(report, "program"), *verdict = text(report, "verdict");
-    int units = (int)json_array_size(json_object_get(report, "units"));
-    int unhandled = (int)json_array_size(json_object_get(report, "unhandled"));
-    int foreign = number(report, "other_version_units");
-    if (strcmp(verdict, "not-instrumented") == 0)
-        printf("%s: not compiled with Palisade: it holds no note of the pass. Build it with "
-               "palisade-cc.\n",
-               program);
-    else if (strcmp(verdict, "other-version") == 0)
-        printf("%s: %d unit%s compiled by another version of Palisade: build the program again.\n",
-               program, foreign, foreign == 1 ? " was" : "s were");
-    else if (strcmp(verdict, "refused") == 0)
-        printf("%s: would be refused: %d place%s cannot be replayed (%d unit%s).\n", program,
-               unhandled, plural(unhandled), units, plural(units));
-    else
-        printf("%s: can be protected: everything in %s is modelled.\n", program,
-               units == 1 ? "its one unit" : "all its units");
 }
 
 static void print_coverage(const json_t *report)
 {
     const json_t *missing = json_object_get(report, "uninstrumented");
-    json_t *source;
+    json_t *item;
     size_t i;
+    json_array_foreach(json_object_get(report, "other_versions"), i, item)
+    {
+        if (*text(item, "file"))
+            printf("  %s was built for version %d of the runtime's interface\n", text(item, "file"),
+                   number(item, "abi"));
+    }
     if (json_array_size(json_object_get(report, "units")) == 0)
         return;
-    if (json_is_true(json_object_get(report, "stripped"))) {
+    if (json_array_size(missing) > 0) {
+        printf("\nCompiled without Palisade: nothing in these is replayed\n ");
+        json_array_foreach(missing, i, item)
+        {
+            printf(" %s", json_string_value(item));
+        }
+        printf("\n      palisade-cc compiles them too, if threads run code of theirs\n");
+    }
+    if (json_is_true(json_object_get(report, "stripped")))
         printf("\nThe program is stripped: units compiled without Palisade cannot be told.\n");
-        return;
-    }
-    if (json_array_size(missing) == 0)
-        return;
-    printf("\nCompiled without Palisade: nothing in these is replayed\n ");
-    json_array_foreach(missing, i, source)
-    {
-        printf(" %s", json_string_value(source));
-    }
-    printf("\n");
 }
 
 /* With several units, the name of the next one is printed before its first line. */
@@ -96,12 +69,13 @@ static void print_threads(const json_t *unit)
     json_array_foreach(json_object_get(unit, "threads"), i, thread)
     {
         begin_line();
-        printf("  %-30s", text(thread, "entry"));
+        printf("  %-*s ", column, text(thread, "entry"));
         if (number(thread, "line") > 0)
-            printf(" %s, created at %s:%d",
+            printf("%s, created at %s:%d\n",
                    json_is_true(json_object_get(thread, "many")) ? "several" : "one",
                    text(thread, "file"), number(thread, "line"));
-        printf("\n");
+        else
+            printf("%s\n", is(thread, "entry", "main") ? "the first thread" : "one");
     }
 }
 
@@ -113,13 +87,27 @@ static void print_locks(const json_t *unit)
     {
         int count = number(lock, "acquisitions");
         begin_line();
-        printf("  %-30s taken at %d place%s\n", text(lock, "name"), count, plural(count));
+        printf("  %-*s taken at %d place%s\n", column, text(lock, "name"), count, plural(count));
     }
 }
 
-static bool is_class(const json_t *variable, const char *class_)
+static void print_logged(const json_t *unit)
 {
-    return strcmp(text(variable, "class"), class_) == 0;
+    json_t *variable;
+    size_t i;
+    json_array_foreach(json_object_get(unit, "variables"), i, variable)
+    {
+        if (!is(variable, "class", "racy"))
+            continue;
+        int logged = number(json_object_get(variable, "counts"), "logged");
+        begin_line();
+        if (logged == 0) /* block copies have no hook */
+            printf("  %-*s cannot be logged: %s\n", column, text(variable, "name"),
+                   text(variable, "why"));
+        else
+            printf("  %-*s logged at %d place%s: %s\n", column, text(variable, "name"), logged,
+                   plural(logged), text(variable, "why"));
+    }
 }
 
 static void print_covered(const json_t *unit)
@@ -128,39 +116,109 @@ static void print_covered(const json_t *unit)
     size_t i;
     json_array_foreach(json_object_get(unit, "variables"), i, variable)
     {
-        if (!is_class(variable, "covered"))
+        if (!is(variable, "class", "covered"))
             continue;
         begin_line();
-        printf("  %-30s covered by %s\n", text(variable, "name"), text(variable, "lock"));
-    }
-    json_array_foreach(json_object_get(unit, "variables"), i, variable)
-    {
-        if (!is_class(variable, "racy"))
-            continue;
-        int logged = number(json_object_get(variable, "counts"), "logged");
-        begin_line();
-        printf("  %-30s logged at %d place%s: %s\n", text(variable, "name"), logged, plural(logged),
-               text(variable, "why"));
+        printf("  %-*s covered by %s\n", column, text(variable, "name"), text(variable, "lock"));
     }
 }
 
-static bool named(const json_t *report, const char *key)
+/* "(struct mapping).expires" -> "(struct mapping)". */
+static size_t owner_length(const char *name)
 {
-    json_t *unit;
-    size_t i;
+    return *name == '(' ? strcspn(name, ")") + (strchr(name, ')') != NULL) : strcspn(name, ".[");
+}
+
+static const char *field_name(const char *name)
+{
+    if (strcmp(name, "(through a pointer)") == 0)
+        return "objects of types that are not known";
+    return name[owner_length(name)] ? name + owner_length(name) : "the whole";
+}
+
+/* The fields of one object that are of a class, in one line: their names, or how many. */
+static void print_fields(const json_t *variables, size_t begin, size_t end, const char *class_,
+                         bool by_name, const char **first)
+{
+    const char *lock = NULL;
+    int count = 0;
+    for (size_t i = begin; i < end; i++) {
+        const json_t *variable = json_array_get(variables, i);
+        if (!is(variable, "class", class_))
+            continue;
+        if (count++ > 0 && strcmp(lock, text(variable, "lock")) != 0)
+            lock = "several locks";
+        else
+            lock = text(variable, "lock");
+    }
+    if (count == 0)
+        return;
+    begin_line();
+    printf("  %-*s ", column, *first);
+    *first = "";
+    if (by_name) {
+        const char *separator = "";
+        for (size_t i = begin; i < end; i++) {
+            const json_t *variable = json_array_get(variables, i);
+            const char *name = text(variable, "name");
+            if (!is(variable, "class", class_))
+                continue;
+            printf("%s%s", separator, field_name(name));
+            separator = ", ";
+        }
+        printf(": %s\n", words_for(variable_words, class_));
+    } else if (*lock) {
+        printf("%d field%s under %s\n", count, plural(count), lock);
+    } else {
+        printf("%d field%s %s\n", count, plural(count), words_for(variable_words, class_));
+    }
+}
+
+/* Per object: how many of its fields are of each class; by name what one should look at. */
+static void print_objects(const json_t *unit)
+{
+    const json_t *variables = json_object_get(unit, "variables");
+    size_t count = json_array_size(variables), end;
+    for (size_t i = 0; i < count; i = end) {
+        const char *name = text(json_array_get(variables, i), "name");
+        size_t length = owner_length(name);
+        for (end = i + 1; end < count; end++) {
+            const char *next = text(json_array_get(variables, end), "name");
+            if (strncmp(name, next, length) != 0 || owner_length(next) != length)
+                break;
+        }
+        char owner[256];
+        snprintf(owner, sizeof owner, "%.*s", (int)length, name);
+        const char *first = owner;
+        print_fields(variables, i, end, "assumed-covered", false, &first);
+        print_fields(variables, i, end, "assumed-init", false, &first);
+        print_fields(variables, i, end, "assumed-private", true, &first);
+        print_fields(variables, i, end, "assumed-mixed", true, &first);
+    }
+}
+
+/* How many members of `key`, in all units, are of `class_` (any when NULL, "x..." by prefix). */
+static int count_of(const json_t *report, const char *key, const char *class_)
+{
+    json_t *unit, *item;
+    size_t i, j;
+    int count = 0;
     json_array_foreach(json_object_get(report, "units"), i, unit)
     {
-        if (json_array_size(json_object_get(unit, key)) > 0)
-            return true;
+        json_array_foreach(json_object_get(unit, key), j, item)
+        {
+            count += !class_ || strncmp(text(item, "class"), class_, strlen(class_)) == 0;
+        }
     }
-    return false;
+    return count;
 }
 
-static void each_unit(const json_t *report, const char *title, void (*print)(const json_t *unit))
+static void each_unit(const json_t *report, const char *title, const char *note,
+                      void (*print)(const json_t *unit))
 {
     json_t *unit;
     size_t i;
-    printf("\n%s\n", title);
+    printf("\n%s%s%s\n", title, *note ? ": " : "", note);
     json_array_foreach(json_object_get(report, "units"), i, unit)
     {
         bool several = json_array_size(json_object_get(report, "units")) > 1;
@@ -170,115 +228,85 @@ static void each_unit(const json_t *report, const char *title, void (*print)(con
     pending_unit = NULL;
 }
 
-/* "(struct mapping).expires" -> "(struct mapping)"; "config.side[].mac" -> "config". */
-static size_t owner_length(const char *name)
-{
-    if (*name == '(')
-        return strcspn(name, ")") + 1;
-    size_t length = strcspn(name, ".[");
-    /* A variable of a function is called "function.name". */
-    return length;
-}
-
-/* One line per object: how many of its fields are of each class. */
-static void print_objects(const json_t *unit, const char *prefix)
-{
-    const json_t *variables = json_object_get(unit, "variables");
-    size_t count = json_array_size(variables);
-    for (size_t i = 0; i < count;) {
-        const char *first = text(json_array_get(variables, i), "name");
-        size_t length = owner_length(first);
-        const char *lock = NULL;
-        int covered = 0, constant = 0, private_ = 0, mixed = 0;
-        size_t end = i;
-        for (; end < count; end++) {
-            const json_t *variable = json_array_get(variables, end);
-            const char *name = text(variable, "name");
-            if (strncmp(name, first, length) != 0 || owner_length(name) != length)
-                break;
-            if (is_class(variable, "assumed-covered")) {
-                lock = covered && strcmp(lock, text(variable, "lock")) != 0
-                           ? "several locks"
-                           : text(variable, "lock");
-                covered++;
-            }
-            constant += is_class(variable, "assumed-init");
-            private_ += is_class(variable, "assumed-private");
-            mixed += is_class(variable, "assumed-mixed");
-        }
-        if (strncmp(first, prefix, strlen(prefix)) == 0 && covered + constant + private_ + mixed) {
-            begin_line();
-            printf("  %-30.*s", (int)length, first);
-            if (covered)
-                printf(" %d field%s under %s", covered, plural(covered), lock);
-            if (constant)
-                printf("%s %d never written by threads", covered ? "," : "", constant);
-            if (private_)
-                printf("%s %d without locks, taken as the thread's own",
-                       covered + constant ? "," : "", private_);
-            if (mixed)
-                printf("%s %d partly under locks, taken as the thread's own",
-                       covered + constant + private_ ? "," : "", mixed);
-            printf("\n");
-        }
-        i = end;
-    }
-}
-
-static void print_heap(const json_t *unit)
-{
-    print_objects(unit, "(struct ");
-}
-
 static void print_counters(const json_t *report)
 {
-    static const struct {
-        const char *key, *shown;
-    } rows[] = {
-        {"logged", "logged: shared without a common lock"},
-        {"elided", "not logged: a lock covers them"},
-        {"init", "not logged: before the threads start, or never written after"},
-        {"private", "not logged: one thread alone"},
-        {"read-only", "not logged: never written"},
-        {"assumed-covered", "not logged: through pointers, under a lock (assumed to cover)"},
-        {"assumed-private", "not logged: through pointers, no lock (assumed the thread's own)"}};
     const json_t *counters = json_object_get(report, "counters");
-    printf("\nAccesses\n");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (number(counters, rows[i].key) > 0)
-            printf("  %6d %s\n", number(counters, rows[i].key), rows[i].shown);
+    json_t *count;
+    const char *fate;
+    printf("\nAccesses: places that read or write what threads could share; only logged ones cost "
+           "time\n");
+    for (const struct words *row = fate_words; row->key; row++)
+        if (number(counters, row->key) > 0)
+            printf("  %6d %-15s %s\n", number(counters, row->key), row->key, row->shown);
+    json_object_foreach((json_t *)counters, fate, count)
+    {
+        if (words_for(fate_words, fate) == fate && strcmp(fate, "unhandled") != 0 &&
+            json_integer_value(count) > 0)
+            printf("  %6d %s\n", (int)json_integer_value(count), fate);
+    }
 }
 
 static void print_classes(const json_t *report)
 {
+    const json_t *classes = json_object_get(report, "classes");
     const char *name;
     json_t *count;
-    const char *separator = " ";
-    printf("\nCalls\n ");
-    json_object_foreach(json_object_get(report, "classes"), name, count)
+    if (json_object_size(classes) == 0)
+        return;
+    printf("\nCalls that the pass knows\n");
+    json_object_foreach((json_t *)classes, name, count)
     {
-        printf("%s%s %d", separator, name, (int)json_integer_value(count));
-        separator = ", ";
+        printf("  %6d %-15s %s\n", (int)json_integer_value(count), name,
+               words_for(class_words, name));
     }
-    printf("\n");
+}
+
+/* Long enough for most names of the program. */
+static void measure(const json_t *report)
+{
+    static const char *const keys[][2] = {
+        {"threads", "entry"}, {"locks", "name"}, {"variables", "name"}};
+    json_t *unit, *item;
+    size_t i, j;
+    column = 20;
+    json_array_foreach(json_object_get(report, "units"), i, unit)
+    {
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            json_array_foreach(json_object_get(unit, keys[k][0]), j, item)
+            {
+                int length = (int)strlen(text(item, keys[k][1]));
+                bool shown = k < 2 || is(item, "class", "racy") || is(item, "class", "covered");
+                if (shown && length > column && length <= 40)
+                    column = length;
+            }
+    }
 }
 
 void report_print(const json_t *report)
 {
-    print_verdict(report);
+    char sentence[512];
+    verdict_sentence(report, sentence, sizeof sentence);
+    printf("%s: %s\n", text(report, "program"), sentence);
     print_items(json_object_get(report, "unhandled"), "What to change");
     print_coverage(report);
     if (json_array_size(json_object_get(report, "units")) == 0)
         return;
-    if (named(report, "threads"))
-        each_unit(report, "Threads", print_threads);
-    if (named(report, "locks"))
-        each_unit(report, "Locks", print_locks);
-    if (named(report, "variables")) {
-        each_unit(report, "Shared variables", print_covered);
-        each_unit(report, "Objects reached through pointers", print_heap);
+    measure(report);
+    if (count_of(report, "variables", NULL) > 0)
         print_counters(report);
-    }
+    if (count_of(report, "threads", NULL) > 0)
+        each_unit(report, "Threads", "the functions they start in", print_threads);
+    if (count_of(report, "locks", NULL) > 0)
+        each_unit(report, "Locks", "", print_locks);
+    if (count_of(report, "variables", "racy") > 0)
+        each_unit(report, "Shared variables, logged", "threads use them without a common lock",
+                  print_logged);
+    if (count_of(report, "variables", "covered") > 0)
+        each_unit(report, "Shared variables, not logged",
+                  "every access holds the lock that is named", print_covered);
+    if (count_of(report, "variables", "assumed") > 0)
+        each_unit(report, "Objects reached through pointers",
+                  "not logged, on assumptions that you can check", print_objects);
     print_classes(report);
     print_items(json_object_get(report, "notes"), "Good to know");
 }

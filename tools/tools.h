@@ -6,23 +6,40 @@
 #include <stdbool.h>
 
 /* Each prints to stdout, complaints to stderr, and returns an enum status. */
-int report_run(const char *program, bool json);
+/* html: the file a page is written to, or NULL. */
+int report_run(const char *program, bool json, const char *html);
 int model_list(void);
 
-/* What the ELF file says, before it is judged. */
+enum program_kind {
+    PROGRAM_UNKNOWN,
+    PROGRAM_EXECUTABLE,
+    PROGRAM_LIBRARY, /* shared */
+    PROGRAM_OBJECT,
+    PROGRAM_ARCHIVE,
+};
+
+/* What the file says, before it is judged. */
 struct program {
-    json_t *units;     /* array: the JSON of each note */
-    json_t *defines;   /* object: the functions that some unit defines */
-    json_t *externals; /* array: {name, unit}: functions a unit left to others */
-    json_t *sources;   /* array: source files by the symbol table; empty when stripped */
-    unsigned foreign;  /* notes of another format or ABI */
-    bool stripped;
+    json_t *units;          /* array: the JSON of each note */
+    json_t *defines;        /* object: the functions that some unit defines */
+    json_t *externals;      /* array: {name, unit}: functions a unit left to others */
+    json_t *sources;        /* array: source files by the symbol table, one an object; or members */
+    json_t *other_versions; /* array: {format, abi, file where it can be told} of foreign notes */
+    enum program_kind kind;
+    unsigned members; /* objects in an archive */
+    bool stripped;    /* some part has no symbol table */
 };
 /* Reads the notes. 0, or an enum status after a sentence on stderr. program_free() in any case. */
 int program_read(struct program *out, const char *path);
 void program_free(struct program *program);
 
+/* A name can hold any byte, JSON holds UTF-8 only: others become '?'. */
+json_t *safe_string(const char *name);
+
 /* Prints the judged report, see report.c, for a person. */
 void report_print(const json_t *report);
+/* Writes it as one page for a browser to `path`, "-": stdout. An enum status; a sentence on stderr.
+ */
+int report_page(const json_t *report, const char *path);
 
 #endif

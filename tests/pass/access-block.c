@@ -3,9 +3,10 @@
 // RUN: not %palisade report %t.o | FileCheck %s
 // CHECK: would be refused: 2 places cannot be replayed
 // CHECK: {{.*}}access-block.c:[[#WRITE:]]: write of bare as a whole
-// CHECK: guard it with a mutex
-// CHECK: {{.*}}access-block.c:[[#WRITE+1]]: write of now as a whole
+// CHECK-NEXT: {{.*}}access-block.c:[[#WRITE+1]]: write of now as a whole
+// CHECK-NEXT: guard it with a mutex
 // CHECK-NOT: as a whole
+// CHECK: now{{ +}}cannot be logged
 // CHECK: sum{{ +}}covered by lock
 #include <pthread.h>
 #include <string.h>

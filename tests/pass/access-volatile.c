@@ -5,6 +5,7 @@
 // NOTE: stop{{ +}}logged at 2 places: it is volatile
 // NOTE: Good to know
 // NOTE: stop
+// NOTE-NEXT: stop
 // NOTE-NEXT: a volatile variable
 // NOTE: signal()
 // NOTE-NEXT: delivery of signals is not recorded yet

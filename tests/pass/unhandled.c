@@ -21,8 +21,7 @@ void nobody_knows(int);
 // CHECK-NEXT: unhandled.c: popen()
 void atomics(int *at)
 {
-    // CHECK: unhandled.c:[[@LINE+2]]: atomic add of count
-    // CHECK-NEXT: guard it with a pthread mutex
+    // CHECK: unhandled.c:[[@LINE+1]]: atomic add of count
     count++;
     // CHECK: unhandled.c:[[@LINE+1]]: atomic load of count
     int seen = count;
@@ -30,7 +29,8 @@ void atomics(int *at)
     atomic_compare_exchange_strong(&count, &seen, 3);
     // CHECK: unhandled.c:[[@LINE+1]]: atomic store
     __atomic_store_n(at, 1, __ATOMIC_RELEASE);
-    // CHECK: unhandled.c:[[@LINE+1]]: memory fence
+    // CHECK: unhandled.c:[[@LINE+2]]: memory fence
+    // CHECK-NEXT: guard it with a pthread mutex
     __sync_synchronize();
     atomic_signal_fence(memory_order_seq_cst);
 }

@@ -10,7 +10,8 @@ for other in ("14", "15", "16", "19", "22"):
     clang = shutil.which(f"clang-{other}")
     if other == version or not clang:
         continue
-    for flags in (["-fpass-plugin=" + plugin], ["-fplugin=" + plugin, "-fpass-plugin=" + plugin]):
+    both = ["-fplugin=" + plugin, "-fpass-plugin=" + plugin]
+    for flags in ([both[1]], both, both + ["-mllvm", "-palisade-whole-program"]):
         run = subprocess.run([clang, *flags, "-c", source, "-o", "/dev/null"],
                              capture_output=True, text=True)
         lines = run.stderr.splitlines()
