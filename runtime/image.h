@@ -15,6 +15,7 @@
 #define PALISADE_IMAGE_H
 
 #include "core/event.h"
+#include "image_values.h"
 
 #define IMAGE_BASE 0xa0000000000ull
 #define STACKS_BASE 0xa0100000000ull
@@ -76,6 +77,7 @@ struct nf_thread {
     void *(*entry)(void *);
     void *argument;
     void *result;
+    struct nf_thread_values values;
 };
 
 /* An AF_PACKET socket as the NF sees it. */
@@ -87,6 +89,29 @@ struct nf_socket {
     uint32_t nonblock;
     uint32_t asks_only; /* AF_INET: for ioctl, carries no packets */
     uint32_t reads;     /* the NF has polled or received: packets are delivered from then on */
+};
+
+/* What libc would keep for all threads: image_values.h. */
+struct nf_values {
+    struct nf_mutex random_lock; /* guards the two generators */
+    struct random_data random;
+    int32_t random_table[32]; /* 128 bytes: what glibc starts with */
+    struct drand48_data drand48;
+    struct nf_mutex environment_lock; /* guards image.environment */
+    uint64_t environment_room;
+    struct nf_mutex settings_lock; /* guards settings and identity */
+    struct nf_settings settings;
+    struct nf_identity identity;
+    struct nf_mutex mappings_lock;
+    struct nf_mapping mappings[MAPPINGS_MAX];
+    struct nf_mutex signals_lock; /* guards actions, pending signals and timers */
+    struct sigaction actions[SIGNALS_MAX];
+    _Atomic uint64_t signals_pending; /* for the process, raised by the NF itself */
+    struct nf_timer timers[TIMERS_MAX];
+    struct nf_mutex exit_lock;
+    uint32_t exit_count, quick_count;
+    struct nf_exit_handler exit_handlers[ATEXIT_MAX];
+    struct nf_exit_handler quick_handlers[ATEXIT_MAX];
 };
 
 /* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */
@@ -106,6 +131,7 @@ struct image {
     char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
     struct word_version versions[VERSIONS_MAX];
+    struct nf_values values;
     struct nf_thread threads[THREADS_MAX]; /* snapshots carry the first thread_count of these */
     _Alignas(4096) uint8_t tls[THREADS_MAX][TLS_MAX_BYTES]; /* PT_TLS, gathered at the barrier */
 };

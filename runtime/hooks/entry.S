@@ -47,6 +47,21 @@
         RESTARTABLE palisade_load2_entry, palisade_load2_restartable, hidden
         RESTARTABLE palisade_load4_entry, palisade_load4_restartable, hidden
         RESTARTABLE palisade_load8_entry, palisade_load8_restartable, hidden
+        HOOK(kill, kill)
+        HOOK(pause, pause)
+        HOOK(pthread_kill, pthread_kill)
+        HOOK(pthread_sigmask, pthread_sigmask)
+        HOOK(raise, raise)
+        HOOK(sigprocmask, sigprocmask)
+        HOOK(sigsuspend, sigsuspend)
+        HOOK(sigtimedwait, sigtimedwait)
+        HOOK(sigwait, sigwait)
+        HOOK(sigwaitinfo, sigwaitinfo)
+        HOOK(getaddrinfo, getaddrinfo)
+        HOOK(gethostbyaddr, gethostbyaddr)
+        HOOK(gethostbyname, gethostbyname)
+        HOOK(gethostbyname2, gethostbyname2)
+        HOOK(getnameinfo, getnameinfo)
         HOOK(pthread_mutex_trylock, mutex_trylock)
         HOOK(pthread_mutex_timedlock, mutex_timedlock)
         HOOK(pthread_cond_wait, cond_wait)
@@ -91,6 +106,46 @@ context_resume:
         movq    104(%rax), %r9
         jmp     *56(%rax)
         .size   context_resume, . - context_resume
+
+/*
+ * void context_return(const struct context *, int64_t result): leaves the saved hook, as its own
+ * return would. Never returns.
+ */
+        .globl  context_return
+        .hidden context_return
+        .type   context_return, @function
+context_return:
+        movq    %rsi, %rax
+        ldmxcsr 112(%rdi)
+        fldcw   116(%rdi)
+        movq    0(%rdi), %rbx
+        movq    8(%rdi), %rbp
+        movq    16(%rdi), %r12
+        movq    24(%rdi), %r13
+        movq    32(%rdi), %r14
+        movq    40(%rdi), %r15
+        movq    48(%rdi), %rsp
+        ret
+        .size   context_return, . - context_return
+
+/*
+ * void signal_enter(frame, handler, signal, info): runs handler(signal, info, NULL) right below the
+ * frame, then leaves by palisade_signal_leave(frame). What lies between is in the NF's stack only.
+ */
+        .globl  signal_enter
+        .hidden signal_enter
+        .type   signal_enter, @function
+signal_enter:
+        movq    %rdi, %rsp
+        movq    %rsi, %rax
+        movl    %edx, %edi
+        movq    %rcx, %rsi
+        xorl    %edx, %edx
+        callq   *%rax
+        movq    %rsp, %rdi
+        callq   palisade_signal_leave
+        ud2
+        .size   signal_enter, . - signal_enter
 
 /*
  * void stack_enter(void *top, void (*function)(void *), void *argument): calls function(argument)

@@ -20,6 +20,7 @@
 #include "abi_internal.h"
 #include "core/assert.h"
 #include "hooks/memory_io.h"
+#include "hooks/signal.h"
 #include "hooks/socket.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
@@ -76,9 +77,12 @@ static inline uint32_t fill_message(struct msghdr *message, uint16_t port, const
 
 /* ---- waiting ---- */
 
-/* Sleeps until one of `queues` may be readable or `until_ns` (absolute; -1: no limit). */
+/*
+ * Sleeps until one of `queues` may be readable or `until_ns` (absolute; -1: no limit). A signal
+ * that is delivered meanwhile leaves the hook as `call` says.
+ */
 static void wait_queues(struct nf_thread *thread, const uint32_t *queues, uint32_t count,
-                        int64_t until_ns)
+                        int64_t until_ns, const struct signal_call *call)
 {
     struct thread_run *run = run_of(thread);
     for (uint32_t spin = 0; spin < process.options.spin; spin++) {
@@ -94,8 +98,9 @@ static void wait_queues(struct nf_thread *thread, const uint32_t *queues, uint32
         ready |= queue_ready(process.queues[queues[i]]);
     }
     int64_t left = until_ns < 0 ? -1 : until_ns - now_ns();
+    signal_check(thread, call);
     if (!ready && (until_ns < 0 || left > 0))
-        safe_wait(thread, &run->wake, seen, left);
+        signal_wait(thread, &run->wake, seen, left);
     else
         safe_point(thread);
 }
@@ -204,12 +209,14 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
                    bool wait)
 {
     uint32_t index = socket_index(fd), received;
+    const struct signal_call *call = wait ? &signal_restart : &signal_again;
     if (limit > RECEIVE_BATCH_MAX)
         limit = RECEIVE_BATCH_MAX;
     safe_point(thread);
     socket_reads(index);
     if (REPLAYED_ALONE(thread, "receive",
-                       receive_replay(thread, index, messages, limit, &received))) {
+                       (signal_replay(thread, call),
+                        receive_replay(thread, index, messages, limit, &received)))) {
         if (received == 0)
             errno = EAGAIN;
         return received ? (int)received : -1;
@@ -222,7 +229,7 @@ static int receive(struct nf_thread *thread, int fd, struct mmsghdr *messages, u
         wait = wait && limit > 0;
         do {
             if (!queue_ready(queue))
-                wait_queues(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS);
+                wait_queues(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS, call);
             received = take(thread, log, index, messages, limit, wait);
         } while (received == 0 && wait); /* another reader of the socket was faster */
     }
@@ -335,7 +342,8 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
         }
     }
     if (REPLAYED_ALONE(thread, "poll",
-                       ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
+                       (signal_replay(thread, &signal_eintr),
+                        ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready))))
         return poll_result(fds, (uint32_t)count, ready);
     struct log *log = log_ready(thread);
     if (timeout_ns >= 0 && timeout_ns < TICK_NS)
@@ -345,7 +353,7 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
     ready = poll_now(fds, (uint32_t)count);
     int64_t until = ready || timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
     while (ready == 0) {
-        wait_queues(thread, queues, readable, until);
+        wait_queues(thread, queues, readable, until, &signal_eintr);
         ready = poll_now(fds, (uint32_t)count);
         if (ready || (until >= 0 && now_ns() >= until))
             break;
@@ -366,6 +374,9 @@ int palisade_ppoll_restartable(struct pollfd *fds, nfds_t count, const struct ti
 {
     if (nf_self == NULL)
         return ppoll(fds, count, timeout, mask);
-    return poll_event(nf_self, fds, count,
-                      timeout ? timeout->tv_sec * 1000000000ll + timeout->tv_nsec : -1);
+    signal_mask_swap(nf_self, mask);
+    int result = poll_event(nf_self, fds, count,
+                            timeout ? timeout->tv_sec * 1000000000ll + timeout->tv_nsec : -1);
+    signal_mask_back(nf_self);
+    return result;
 }

@@ -13,6 +13,8 @@
 
 #include "core/assert.h"
 #include "heap/heap.h"
+#include "hooks/settings.h"
+#include "hooks/signal.h"
 #include "hooks/socket.h"
 #include "hooks/thread.h"
 #include "hooks/value.h"
@@ -146,6 +148,7 @@ static int restore(void)
 {
     uint32_t living = 0;
     stored_complete(&backup.takeover.end);
+    settings_restore();
     for (uint32_t s = 0; s < SOCKETS_MAX; s++)
         if (IMAGE->sockets[s].used)
             socket_queue_open(s);
@@ -198,6 +201,8 @@ static int go_live(void)
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
     link_set_epoch(wire_link(io.il_wire), io.epoch, 0);
     value_clocks_go_live();
+    settings_go_live();
+    signals_go_live();
     snapshot_restart(backup.takeover.base.number + 1);
     io.next_snapshot_ns = 0;
     io.phase = IO_LIVE;
