@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "assert.h"
+#include "event_parts.h"
 
 void thread_state_segment(struct thread_state *thread)
 {
@@ -101,7 +102,7 @@ void log_reader_init(struct log_reader *reader, const uint8_t *bytes, size_t len
     reader->end = end;
 }
 
-static enum event diverged(struct log_reader *reader, const char *why)
+enum event ev_diverged(struct log_reader *reader, const char *why)
 {
     reader->why = why;
     return EVENT_DIVERGED;
@@ -133,10 +134,7 @@ static bool reader_fill(struct log_reader *reader)
     return true;
 }
 
-enum next { NEXT_RECORD, NEXT_PREDICTED, NEXT_END, NEXT_BAD };
-
-/* What the log says about the thread's next event. */
-static enum next reader_next(const struct thread_state *thread, struct log_reader *reader)
+enum next ev_next(const struct thread_state *thread, struct log_reader *reader)
 {
     position at = thread->position + 1;
     if (at > reader->end)
@@ -151,11 +149,7 @@ static enum next reader_next(const struct thread_state *thread, struct log_reade
     return NEXT_BAD;
 }
 
-/*
- * The event happened; a record that named it is used up. Other threads' loads wait for this
- * position (R5): what the event did must be visible with it.
- */
-static enum event pass(struct thread_state *thread, struct log_reader *reader)
+enum event ev_pass(struct thread_state *thread, struct log_reader *reader)
 {
     position at = thread->position + 1;
     if (reader->have && reader->next.position == at)
@@ -164,22 +158,21 @@ static enum event pass(struct thread_state *thread, struct log_reader *reader)
     return EVENT_PASS;
 }
 
-/* For events whose record is never left out. */
-static enum event need_record(const struct thread_state *thread, struct log_reader *reader,
-                              enum record_kind kind)
+enum event ev_need_record(const struct thread_state *thread, struct log_reader *reader,
+                          enum record_kind kind)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
-        return diverged(reader, "the program performs an event that the log does not hold");
+        return ev_diverged(reader, "the program performs an event that the log does not hold");
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != kind)
-        return diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     return EVENT_PASS;
 }
 
@@ -189,22 +182,22 @@ static enum event need_record(const struct thread_state *thread, struct log_read
 static enum event order_may(const struct thread_state *thread, struct log_reader *reader,
                             const struct order *order)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         if (order->owner != thread->index + 1)
-            return diverged(reader, "the log elides an acquisition, but another thread owns it");
+            return ev_diverged(reader, "the log elides an acquisition, but another thread owns it");
         return EVENT_PASS;
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_ORDER)
-        return diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     if (order->sequence >= reader->next.sequence)
-        return diverged(reader, "the sequence ran past the recorded acquisition");
+        return ev_diverged(reader, "the sequence ran past the recorded acquisition");
     return order->sequence + 1 == reader->next.sequence ? EVENT_PASS : EVENT_WAIT;
 }
 
@@ -213,7 +206,7 @@ static enum event order_take(struct thread_state *thread, struct log_reader *rea
 {
     order->sequence++;
     order->owner = thread->index + 1;
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_order_replay(struct thread_state *thread, struct log_reader *reader,
@@ -227,122 +220,122 @@ enum event ev_try_replay(struct thread_state *thread, struct log_reader *reader,
                          struct order *order, bool *failed)
 {
     *failed = false;
-    if (reader_next(thread, reader) != NEXT_RECORD || reader->next.kind != RECORD_FAIL)
+    if (ev_next(thread, reader) != NEXT_RECORD || reader->next.kind != RECORD_FAIL)
         return ev_order_replay(thread, reader, order);
     if (order->sequence < reader->next.sequence)
         return EVENT_WAIT; /* R4 */
     *failed = true;
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_number_replay(struct thread_state *thread, struct log_reader *reader,
                             int64_t expected, int64_t *value)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         *value = expected;
-        return pass(thread, reader);
+        return ev_pass(thread, reader);
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_NUMBER)
-        return diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     *value = reader->next.number;
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_bytes_replay(struct thread_state *thread, struct log_reader *reader, void *bytes,
                            uint32_t length)
 {
-    enum event may = need_record(thread, reader, RECORD_BYTES);
+    enum event may = ev_need_record(thread, reader, RECORD_BYTES);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.count != length)
-        return diverged(reader, "the log holds a value of another length");
+        return ev_diverged(reader, "the log holds a value of another length");
     if (length > 0)
         memcpy(bytes, reader->next.bytes, length);
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_clock_replay(struct thread_state *thread, struct log_reader *reader, uint32_t slot,
                            int64_t *ns)
 {
-    enum event may = need_record(thread, reader, RECORD_CLOCK);
+    enum event may = ev_need_record(thread, reader, RECORD_CLOCK);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.slot != slot)
-        return diverged(reader, "the log holds a reading of another clock");
+        return ev_diverged(reader, "the log holds a reading of another clock");
     *ns = reader->next.number;
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_receive_replay(struct thread_state *thread, struct log_reader *reader, uint32_t queue,
                              struct id_range *ranges, uint32_t *count)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         *count = 0;
-        return pass(thread, reader);
+        return ev_pass(thread, reader);
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_RECEIVE)
-        return diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     if (reader->next.slot != queue)
-        return diverged(reader, "the log holds a receive from another queue");
+        return ev_diverged(reader, "the log holds a receive from another queue");
     *count = reader->next.count;
     memcpy(ranges, reader->next.ranges, *count * sizeof *ranges);
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
                          uint64_t *first)
 {
-    enum event may = need_record(thread, reader, RECORD_OUT);
+    enum event may = ev_need_record(thread, reader, RECORD_OUT);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.count != packets)
-        return diverged(reader, "the log holds a send of another number of packets");
+        return ev_diverged(reader, "the log holds a send of another number of packets");
     *first = thread->outputs + 1;
     thread->outputs += packets;
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader, uint64_t address,
                           const struct positions *positions, uint64_t *value)
 {
     const struct word_cache_entry *known = word_cache(thread, address);
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         if (known->address != address)
-            return diverged(reader, "the log elides a load of a word never seen");
+            return ev_diverged(reader, "the log elides a load of a word never seen");
         *value = known->value;
-        return pass(thread, reader);
+        return ev_pass(thread, reader);
     case NEXT_RECORD:
         break;
     }
     const struct record *record = &reader->next;
     if (record->kind != RECORD_LOAD)
-        return diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     if (record->writer != NO_THREAD && record->writer != thread->index &&
         positions_get(positions, record->writer) < record->written)
         return EVENT_WAIT;
     struct version version = {record->writer + 1, record->written}; /* NO_THREAD -> 0 */
     word_remember(thread, address, record->value, version);
     *value = record->value;
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_store_replay(struct thread_state *thread, struct log_reader *reader,

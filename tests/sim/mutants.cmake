@@ -13,6 +13,21 @@ sim_edit(mutant-r5-version event.c
 # R5: a logged load does not wait for the writer
 sim_edit(mutant-r5-wait event.c
   "positions_get(positions, record->writer) < record->written" "false")
+# R4: a write attempt that failed because of readers does not wait for them
+sim_edit(mutant-r4-readers event_rw.c
+  "if (!all_passed(thread, &record->vector, passed))\n            return EVENT_WAIT;" "")
+# R4: a failed attempt does not wait for the writer
+sim_edit(mutant-r4-writer event_rw.c
+  "if (order->sequence < reader->next.sequence)\n        return EVENT_WAIT;" "")
+# R7: a read is predicted whatever was written since
+sim_edit(mutant-r7-reader event_rw.c "|| known->sequence != order->sequence" "")
+# R7: a read does not wait for its write
+sim_edit(mutant-r7-wait event_rw.c "order->sequence < wanted ||" "")
+# R7: a write is predicted though others read since
+sim_edit(mutant-r7-elision event_rw.c
+  "atomic_load_explicit(&order->other_reads, memory_order_relaxed) != 0" "false")
+# R7: a writer does not wait for the reads before it
+sim_edit(mutant-r7-reads event_rw.c "done < record->reads || " "")
 # R12: records beyond the cut are kept
 sim_edit(mutant-r12-records stored_log.c "log->length = log->parsed = offset;" "")
 # R12: held outputs within the cut keep their VOR

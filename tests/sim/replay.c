@@ -54,6 +54,15 @@ static enum event replay_lock(struct process *process, uint32_t t, uint32_t obje
     return event;
 }
 
+static struct positions passed_by_all(const struct process *process)
+{
+    struct positions passed = {.threads = process->nf.threads};
+
+    for (uint32_t j = 0; j < passed.threads; j++)
+        passed.at[j] = process->nf.thread[j].state.position;
+    return passed;
+}
+
 /* A try whose lock is held may only fail: whether it does is tried on copies. */
 static enum event replay_try(struct process *process, uint32_t t, uint32_t object, bool *failed)
 {
@@ -74,6 +83,37 @@ static enum event replay_try(struct process *process, uint32_t t, uint32_t objec
         lock->holder = t + 1;
         lock->recorded = true;
     }
+    return event;
+}
+
+static enum event replay_rw(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_rwlock *lock = &process->nf.rwlock[choice->object];
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct log_reader *reader = &process->replay->thread[t].reader;
+    bool writes = choice->operation == OPERATION_WRITE || choice->operation == OPERATION_TRY_WRITE;
+    bool try = choice->operation == OPERATION_TRY_READ || choice->operation == OPERATION_TRY_WRITE;
+    bool free = lock->writer == 0 && (!writes || lock->readers == 0);
+    bool failed = false;
+    struct positions passed = passed_by_all(process);
+    uint64_t address = toy_rw_address(choice->object);
+    enum event event = writes ? ev_write_replay(&thread->state, reader, &lock->order, address, free,
+                                                &passed, try ? &failed : NULL)
+                              : ev_read_replay(&thread->state, reader, &lock->order, address, free,
+                                               try ? &failed : NULL);
+
+    if (event != EVENT_PASS)
+        return event;
+    if (failed) {
+        toy_absorb(thread, choice->operation, 0);
+        return event;
+    }
+    lock->recorded = true;
+    if (writes)
+        lock->writer = t + 1;
+    else
+        lock->readers++;
+    toy_rw_locked(&process->nf, t, choice->object, writes);
     return event;
 }
 
@@ -99,11 +139,9 @@ static enum event replay_store(struct process *process, uint32_t t, const struct
 static enum event replay_load(struct process *process, uint32_t t, uint32_t word)
 {
     struct toy_thread *thread = &process->nf.thread[t];
-    struct positions passed = {.threads = process->nf.threads};
+    struct positions passed = passed_by_all(process);
     uint64_t value = 0;
 
-    for (uint32_t j = 0; j < passed.threads; j++)
-        passed.at[j] = process->nf.thread[j].state.position;
     enum event event = ev_load_replay(&thread->state, &process->replay->thread[t].reader,
                                       toy_address(word), &passed, &value);
     if (event == EVENT_PASS)
@@ -247,6 +285,11 @@ static enum event replay_operation(struct process *process, uint32_t t, const st
         else if (event == EVENT_PASS)
             toy_locked(&process->nf, t, choice->object);
         return event;
+    case OPERATION_READ:
+    case OPERATION_WRITE:
+    case OPERATION_TRY_READ:
+    case OPERATION_TRY_WRITE:
+        return replay_rw(process, t, choice);
     case OPERATION_LOAD:
         return replay_load(process, t, choice->object);
     case OPERATION_STORE:
@@ -265,6 +308,9 @@ static enum event replay_operation(struct process *process, uint32_t t, const st
         return EVENT_PASS;
     case OPERATION_SEND:
         return replay_send(process, t, choice);
+    case OPERATION_RW_UNLOCK:
+        toy_rw_unlock(&process->nf, t);
+        return EVENT_PASS;
     case OPERATION_UNLOCK:
         process->nf.lock[choice->object].holder = 0;
         process->nf.thread[t].held &= ~(1u << choice->object);
