@@ -354,7 +354,7 @@ enum event ev_store_replay(struct thread_state *thread, struct log_reader *reade
 enum event ev_signal_replay(struct thread_state *thread, struct log_reader *reader, uint32_t *what,
                             int64_t *left)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
@@ -368,5 +368,5 @@ enum event ev_signal_replay(struct thread_state *thread, struct log_reader *read
         return EVENT_WAIT;
     *what = reader->next.count;
     *left = reader->next.number;
-    return pass(thread, reader);
+    return ev_pass(thread, reader);
 }

@@ -129,17 +129,22 @@ context_return:
         .size   context_return, . - context_return
 
 /*
- * void signal_enter(frame, handler, signal, info): runs handler(signal, info, NULL) right below the
- * frame, then leaves by palisade_signal_leave(frame). What lies between is in the NF's stack only.
+ * void signal_enter(from, frame, bytes, handler, signal, info): copies a frame to its place in the
+ * NF's stack, where the runtime's own frames lie until then, runs handler(signal, info, NULL) right
+ * below it, and leaves by palisade_signal_leave(frame).
  */
         .globl  signal_enter
         .hidden signal_enter
         .type   signal_enter, @function
 signal_enter:
-        movq    %rdi, %rsp
-        movq    %rsi, %rax
-        movl    %edx, %edi
-        movq    %rcx, %rsi
+        movq    %rsi, %rsp
+        movq    %rcx, %rax
+        movq    %rdx, %rcx
+        xchgq   %rdi, %rsi
+        cld
+        rep movsb
+        movl    %r8d, %edi
+        movq    %r9, %rsi
         xorl    %edx, %edx
         callq   *%rax
         movq    %rsp, %rdi

@@ -60,8 +60,9 @@ struct signal_frame {
 
 __attribute__((noreturn)) void context_resume(const struct context *context);
 __attribute__((noreturn)) void context_return(const struct context *context, int64_t result);
-__attribute__((noreturn)) void signal_enter(struct signal_frame *frame, void *handler, int signal,
-                                            siginfo_t *info);
+__attribute__((noreturn)) void signal_enter(const struct signal_frame *from,
+                                            struct signal_frame *frame, size_t bytes, void *handler,
+                                            int signal, siginfo_t *info);
 
 /* ---- kinds of signals ---- */
 
@@ -252,8 +253,11 @@ __attribute__((noreturn)) static void run_handler(struct nf_thread *thread,
 {
     int signal = (int)(what & WHAT_SIGNAL);
     struct nf_thread_values *values = &thread->values;
-    uint64_t below = thread->context.rsp - 128 - sizeof(struct signal_frame);
-    struct signal_frame *frame = (struct signal_frame *)(below & ~63ull);
+    /* Made elsewhere: our own frames lie where it goes. Its place must not depend on them. */
+    static struct signal_frame staged[THREADS_MAX];
+    struct signal_frame *frame = &staged[thread->core.index];
+    struct signal_frame *place =
+        (struct signal_frame *)((thread->context.rsp - sizeof *frame) & ~63ull);
     frame->context = thread->context;
     frame->mask = values->signal_mask_is_saved ? values->signal_mask_saved : values->signal_mask;
     frame->call = *call;
@@ -265,7 +269,7 @@ __attribute__((noreturn)) static void run_handler(struct nf_thread *thread,
     values->signal_mask |= signal_bits(&action->sa_mask);
     if (!(action->sa_flags & SA_NODEFER))
         values->signal_mask |= BIT(signal);
-    signal_enter(frame, (void *)action->sa_handler, signal, &frame->info);
+    signal_enter(frame, place, sizeof *frame, (void *)action->sa_handler, signal, &place->info);
 }
 
 /* The handler has returned (entry.S). */

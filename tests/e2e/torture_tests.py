@@ -37,4 +37,9 @@ def tests(seed):
     cases.append((f"torture-once-seed-{seed}", torture(seed, snapshot_ms=0)))
     cases.append((f"torture-twice-seed-{seed}", torture(seed, twice=True)))
     cases.append((f"torture-undisturbed-seed-{seed}", torture(seed, kill=False)))
+    for number, s in enumerate(seeds[:3], 1):
+        cases.append((f"torture-values-{number}-seed-{s}",
+                      torture(s, "values", snapshot_ms=SNAPSHOT_MS[number - 1])))
+    cases.append((f"torture-values-twice-seed-{seed}", torture(seed, "values", twice=True)))
+    cases.append((f"torture-values-undisturbed-seed-{seed}", torture(seed, "values", kill=False)))
     return cases

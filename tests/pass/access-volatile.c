@@ -6,8 +6,6 @@
 // NOTE: Good to know
 // NOTE: stop
 // NOTE-NEXT: a volatile variable
-// NOTE: signal()
-// NOTE-NEXT: delivery of signals is not recorded yet
 #include <pthread.h>
 #include <signal.h>
 
