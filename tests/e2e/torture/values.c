@@ -400,7 +400,7 @@ int main(int argc, char **argv)
     uint64_t seen = 0;
     for (uint64_t tick = 0; !over;) {
         struct timespec left = {0}, pause = {.tv_sec = 30};
-        if (nanosleep(&pause, &left) == 0 || errno != EINTR || left.tv_sec >= 30)
+        if (nanosleep(&pause, &left) == 0 || errno != EINTR || left.tv_sec > 30)
             wrong("the alarm");
         int64_t now = clock_ns();
         must(alarms != seen || over, "the alarm's handler");
