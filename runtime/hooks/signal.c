@@ -178,6 +178,19 @@ static uint32_t claim_timer(const struct nf_thread *thread, uint64_t accept)
     return 0;
 }
 
+bool signal_waits(const struct nf_thread *thread)
+{
+    uint64_t accept = signal_unblocked(thread);
+    if (atomic_load_explicit(&posted, memory_order_acquire) == 0)
+        return false;
+    for (uint32_t left = atomic_load(&timers_fired); left; left &= left - 1)
+        if (accept & BIT(V->timers[__builtin_ctz(left)].signal))
+            return true;
+    return (atomic_load(&thread->values.signals_pending) | atomic_load(&V->signals_pending) |
+            atomic_load(&arrived)) &
+           accept;
+}
+
 bool signal_take(struct nf_thread *thread, uint64_t accept, int64_t left_ns,
                  struct signal_taken *out)
 {

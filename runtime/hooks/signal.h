@@ -33,6 +33,8 @@ extern const struct signal_call signal_again HIDDEN;   /* goes on waiting: join,
 
 void signal_replay(struct nf_thread *thread, const struct signal_call *call);
 void signal_check(struct nf_thread *thread, const struct signal_call *call);
+/* Is there anything for signal_check? A hint. Live. */
+bool signal_waits(const struct nf_thread *thread);
 void signal_wait(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t expected,
                  int64_t timeout_ns);
 

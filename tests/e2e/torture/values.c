@@ -56,7 +56,11 @@ static char shadow_table[128];
 static struct drand48_data shadow48;
 static uint64_t drawn;
 static mode_t mask;
-static pthread_t waiter_thread;
+static pthread_t waiter_thread, sleeper_thread;
+/* The sleeper waits for a condition that never holds; only signals end its waits. */
+static pthread_mutex_t sleeper_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t sleeper_condition = PTHREAD_COND_INITIALIZER;
+static uint64_t sleeper_woken;
 
 static _Thread_local uint64_t hangups;
 static uint64_t alarms; /* main only, and its handler */
@@ -277,7 +281,13 @@ static uint64_t deed(void *argument, uint32_t draw)
     if (draw % 4 == 0 && self->answerer.index == 0)
         pthread_kill(self->other->thread, SIGHUP);
     self->deeds++;
-    return mix(seen, hangups);
+    pthread_mutex_lock(&sleeper_lock);
+    uint64_t woken = sleeper_woken;
+    pthread_mutex_unlock(&sleeper_lock);
+    if (self->answerer.index == 1)
+        pthread_kill(sleeper_thread, SIGHUP);
+    must(self->deeds < 500 || woken > 0, "the way to a waiting thread");
+    return mix(mix(seen, hangups), woken);
 }
 
 /* ---- threads ---- */
@@ -296,6 +306,16 @@ static void *work(void *argument)
     for (;;)
         answers_serve(&self->answerer, deed, self);
     return NULL;
+}
+
+static void *sleep_for_ever(void *argument)
+{
+    pthread_mutex_lock(&sleeper_lock);
+    for (;;) {
+        pthread_cond_wait(&sleeper_condition, &sleeper_lock);
+        sleeper_woken += hangups;
+    }
+    return argument;
 }
 
 /* Takes the ticks of a timer that everybody else blocks. */
@@ -386,11 +406,10 @@ int main(int argc, char **argv)
         snprintf(self->name, sizeof self->name, "worker-%d", (int)i);
         setenv(self->variable, "0", 1);
     }
-    pthread_t thread;
+    pthread_create(&sleeper_thread, NULL, sleep_for_ever, NULL);
     for (uint64_t i = 0; i < WORKERS; i++)
         pthread_create(&workers[i].thread, NULL, work, &workers[i]);
     pthread_create(&waiter_thread, NULL, wait_for_ticks, NULL);
-    (void)thread;
     block(SIGALRM, SIG_UNBLOCK);
     block(SIGTERM, SIG_UNBLOCK);
 
