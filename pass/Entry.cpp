@@ -52,6 +52,7 @@ void unit_wrap_main(Unit &unit)
     user->setLinkage(GlobalValue::InternalLinkage);
     user->setVisibility(GlobalValue::DefaultVisibility);
     Function *nf_main = make_nf_main(module, *user, type);
+    unit_call_constructors(module, *nf_main);
 
     Function *entry = Function::Create(type, GlobalValue::ExternalLinkage, "main", module);
     AttrBuilder attributes(context, user->getAttributes().getFnAttrs());

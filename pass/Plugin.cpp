@@ -51,6 +51,7 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
         unit_emit_remarks(unit);
         unit_retarget_accesses(unit);
         unit_retarget_calls(unit);
+        unit_move_constructors(unit);
         unit_wrap_main(unit);
         unit_emit_note(unit);
         return PreservedAnalyses::none();

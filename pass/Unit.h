@@ -111,6 +111,9 @@ void unit_retarget_calls(Unit &unit);
 void unit_retarget_accesses(Unit &unit);
 // Entry.cpp: main becomes __palisade_nf_main behind __palisade_start.
 void unit_wrap_main(Unit &unit);
+// Constructors.cpp: out of the loader's lists; and the call that runs them, at the start of nf_main.
+void unit_move_constructors(Unit &unit);
+void unit_call_constructors(llvm::Module &module, llvm::Function &nf_main);
 // Report.cpp
 void unit_emit_remarks(Unit &unit);
 void unit_emit_note(Unit &unit);

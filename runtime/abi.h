@@ -17,9 +17,30 @@
  * thread    pthread_create pthread_join pthread_detach pthread_self pthread_exit
  *           thrd_create thrd_join thrd_exit tss_create tss_set
  *           pthread_key_create pthread_key_delete pthread_getspecific pthread_setspecific
- * value     clock_gettime gettimeofday time getrandom rand random rand_r srand srandom
- *           nanosleep usleep sleep clock_nanosleep sched_yield getpid getenv
- * memory    malloc calloc realloc reallocarray free posix_memalign aligned_alloc strdup strndup
+ *           pthread_setname_np pthread_getname_np pthread_setaffinity_np pthread_getaffinity_np
+ *           sched_setaffinity sched_getaffinity pthread_setschedparam pthread_getschedparam
+ *           sched_setscheduler sched_getscheduler pthread_kill
+ * value     clock_gettime clock_getres clock_getcpuclockid pthread_getcpuclockid gettimeofday
+ *           time timespec_get clock times getrusage nanosleep usleep sleep clock_nanosleep
+ *           sched_yield localtime localtime_r gmtime mktime ctime ctime_r asctime tzset rand
+ *           srand random srandom initstate setstate drand48 erand48 lrand48 nrand48 mrand48
+ *           jrand48 srand48 seed48 lcong48 getrandom getentropy arc4random arc4random_buf
+ *           arc4random_uniform getpid getppid gettid getpgrp getuid geteuid getgid getegid
+ *           getresuid getresgid getgroups uname gethostname gethostid sysconf get_nprocs
+ *           get_nprocs_conf sched_getcpu getcpu sysinfo getloadavg getauxval getenv setenv
+ *           putenv unsetenv clearenv setuid seteuid setreuid setresuid setgid setegid setregid
+ *           setresgid setgroups initgroups getrlimit setrlimit prlimit umask prctl setlocale
+ *           setpriority getpriority nice getaddrinfo freeaddrinfo getnameinfo gethostbyname
+ *           gethostbyname2 gethostbyaddr getservbyname getservbyport getprotobyname
+ *           getprotobynumber getpwnam getpwuid getpwnam_r getpwuid_r getgrnam getgrgid
+ *           getgrnam_r getgrgid_r getifaddrs freeifaddrs if_nameindex if_freenameindex strtok
+ *           strerror strsignal inet_ntoa ether_ntoa ether_aton signal __sysv_signal sigaction
+ *           siginterrupt sigignore sigprocmask pthread_sigmask sigpending sigaltstack pause
+ *           sigsuspend sigwait sigwaitinfo sigtimedwait raise kill alarm ualarm setitimer
+ *           getitimer timer_create timer_settime timer_gettime timer_getoverrun timer_delete
+ * memory    malloc calloc realloc reallocarray free posix_memalign aligned_alloc valloc pvalloc
+ *           malloc_usable_size strdup strndup asprintf vasprintf __asprintf_chk __vasprintf_chk
+ *           mmap munmap mremap mprotect madvise
  * packet    socket bind setsockopt getsockopt ioctl if_nametoindex if_indextoname poll ppoll
  *           recvfrom recv recvmsg recvmmsg sendto send sendmsg sendmmsg close fcntl
  *           open openat read readv writev
@@ -38,8 +59,9 @@
  *           pcap_get_required_select_timeout pcap_stats pcap_findalldevs
  *           pcap_freealldevs pcap_lookupdev pcap_lookupnet pcap_loop pcap_dispatch
  *           pcap_next pcap_next_ex pcap_breakloop pcap_inject pcap_sendpacket
- * effect    printf fprintf vfprintf vprintf puts putchar fputs fputc fwrite fflush perror
- *           __printf_chk __fprintf_chk __vfprintf_chk __vprintf_chk write syslog exit _exit abort
+ * effect    exit _exit quick_exit abort atexit at_quick_exit on_exit __cxa_atexit printf fprintf
+ *           vfprintf vprintf puts putchar fputs fputc fwrite fflush perror __printf_chk
+ *           __fprintf_chk __vfprintf_chk __vprintf_chk write syslog
  *
  * Everything below has no libc twin.
  */
@@ -94,6 +116,21 @@ int __palisade_word_recursive_unlock(struct recursive *lock);
 /* Around calls of a library's lock, by its address: opaque rows of a model file. */
 void __palisade_opaque_lock(void *lock);
 void __palisade_opaque_unlock(void *lock);
+
+/*
+ * Constructors and destructors of instrumented units: the pass puts one of these for each into the
+ * section palisade_constructors or palisade_destructors, and calls this at the start of nf_main
+ * with where the sections begin and end (NULL: there are none).
+ */
+struct palisade_constructor {
+    int64_t priority;
+    void (*function)(int argc, char **argv, char **envp);
+};
+void __palisade_constructors(const struct palisade_constructor *first,
+                             const struct palisade_constructor *end,
+                             const struct palisade_constructor *first_destructor,
+                             const struct palisade_constructor *end_destructor, int argc,
+                             char **argv, char **envp);
 
 /*
  * The note: one per translation unit in section .note.palisade (type PALISADE_NOTE_TYPE, name

@@ -18,6 +18,7 @@
 
 #include "core/event.h"
 #include "image_locks.h"
+#include "image_values.h"
 
 #define IMAGE_BASE 0xa0000000000ull
 #define STACKS_BASE 0xa0100000000ull
@@ -84,6 +85,7 @@ struct nf_thread {
     void *argument;
     void *result;
     struct nf_specific specific[KEYS_MAX];
+    struct nf_thread_values values;
 };
 
 /* What receives packets: a packet socket, a TUN descriptor, a capture handle. See hooks/queue.h. */
@@ -102,6 +104,29 @@ struct nf_descriptor {
     uint32_t queue; /* families that receive packets: index of the queue + 1; else 0 */
     uint32_t unused;
     uint64_t own[DESCRIPTOR_WORDS]; /* the family's */
+};
+
+/* What libc would keep for all threads: image_values.h. */
+struct nf_values {
+    struct nf_mutex random_lock; /* guards the two generators */
+    struct random_data random;
+    int32_t random_table[32]; /* 128 bytes: what glibc starts with */
+    struct drand48_data drand48;
+    struct nf_mutex environment_lock; /* guards image.environment */
+    uint64_t environment_room;
+    struct nf_mutex settings_lock; /* guards settings and identity */
+    struct nf_settings settings;
+    struct nf_identity identity;
+    struct nf_mutex mappings_lock;
+    struct nf_mapping mappings[MAPPINGS_MAX];
+    struct nf_mutex signals_lock; /* guards actions, pending signals and timers */
+    struct sigaction actions[SIGNALS_MAX];
+    _Atomic uint64_t signals_pending; /* for the process, raised by the NF itself */
+    struct nf_timer timers[TIMERS_MAX];
+    struct nf_mutex exit_lock;
+    uint32_t exit_count, quick_count;
+    struct nf_exit_handler exit_handlers[ATEXIT_MAX];
+    struct nf_exit_handler quick_handlers[ATEXIT_MAX];
 };
 
 /* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */
@@ -126,6 +151,7 @@ struct image {
     struct word_order word_orders[WORD_ORDERS];
     struct opaque_lock opaque_locks[OPAQUE_LOCKS_MAX];
     struct nf_key keys[KEYS_MAX];          /* guarded by keys_lock */
+    struct nf_values values;
     struct nf_thread threads[THREADS_MAX]; /* snapshots carry the first thread_count of these */
     _Alignas(4096) uint8_t tls[THREADS_MAX][TLS_MAX_BYTES]; /* PT_TLS, gathered at the barrier */
 };

@@ -66,9 +66,12 @@ struct thread_run {
     struct log log;
     struct output_ring outputs;
     struct log_reader reader;
-    _Alignas(64) _Atomic uint32_t safe; /* see top */
-    _Atomic uint32_t wake;              /* futex: inputs, log or output room */
-    uint8_t *tcb;                       /* thread pointer: the program's TLS ends here */
+    _Alignas(64) _Atomic uint32_t safe;   /* see top */
+    _Atomic uint32_t wake;                /* futex: inputs, log or output room */
+    _Atomic(_Atomic uint32_t *) waits_on; /* futex of a safe_wait: a signal wakes it */
+    _Atomic uint64_t accepts;             /* signals that would end or interrupt its wait */
+    pid_t tid;
+    uint8_t *tcb; /* thread pointer: the program's TLS ends here */
 };
 
 struct process {

@@ -20,8 +20,12 @@
 #include "abi_internal.h"
 #include "core/assert.h"
 #include "heap/heap.h"
-#include "hooks/effect.h"
+#include "hooks/environment.h"
+#include "hooks/exit.h"
 #include "hooks/memory_io.h"
+#include "hooks/random.h"
+#include "hooks/settings.h"
+#include "hooks/signal.h"
 #include "hooks/thread.h"
 #include "io/counters.h"
 #include "io/io.h"
@@ -98,7 +102,7 @@ struct main_call {
 static void *call_main(void *argument)
 {
     const struct main_call *call = argument;
-    effects_exit(nf_self, call->function(call->argc, call->argv, call->envp));
+    exit_normally(nf_self, call->function(call->argc, call->argv, call->envp));
     return NULL;
 }
 
@@ -129,6 +133,10 @@ static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, cha
                                .argv = copy_strings(argv, argc),
                                .envp = copy_strings(envp, variables)};
     IMAGE->environment = call->envp;
+    environment_use();
+    random_open();
+    settings_open();
+    signals_open();
     process_set_mode(MODE_RECORD);
     thread_main(call_main, call);
 }

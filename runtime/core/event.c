@@ -35,6 +35,13 @@ void ev_bytes_record(struct thread_state *thread, struct log *log, const void *b
     log_publish(log, at);
 }
 
+void ev_signal_record(struct thread_state *thread, struct log *log, uint32_t what, int64_t left)
+{
+    position at = ++thread->position;
+    log_append(log, record_signal(&thread->codec, ev_space(log), at, what, left));
+    log_publish(log, at);
+}
+
 uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
                        struct log *const *logs, uint32_t threads, struct positions *vor)
 {
@@ -342,4 +349,24 @@ enum event ev_store_replay(struct thread_state *thread, struct log_reader *reade
     *version = (struct version){thread->index + 1, thread->position};
     word_remember(thread, address, value, *version);
     return EVENT_PASS;
+}
+
+enum event ev_signal_replay(struct thread_state *thread, struct log_reader *reader, uint32_t *what,
+                            int64_t *left)
+{
+    switch (ev_next(thread, reader)) {
+    case NEXT_END:
+        return EVENT_END;
+    case NEXT_BAD:
+        return EVENT_DIVERGED;
+    case NEXT_PREDICTED:
+        return EVENT_WAIT;
+    case NEXT_RECORD:
+        break;
+    }
+    if (reader->next.kind != RECORD_SIGNAL)
+        return EVENT_WAIT;
+    *what = reader->next.count;
+    *left = reader->next.number;
+    return ev_pass(thread, reader);
 }

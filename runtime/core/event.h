@@ -106,6 +106,8 @@ void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp
 /* Store or RMW under its assigned lock (R6): new value; returns the version to install. */
 struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
                                uint64_t address, uint64_t value);
+/* A signal is delivered here: `what` and what was left of the wait that it ends (R19). */
+void ev_signal_record(struct thread_state *thread, struct log *log, uint32_t what, int64_t left);
 
 /* ---- replaying ---- */
 
@@ -159,6 +161,13 @@ enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader
 enum event ev_store_replay(struct thread_state *thread, struct log_reader *reader,
                            struct order *stripe, uint64_t address, uint64_t value,
                            struct version *version);
+
+/*
+ * EVENT_PASS: a signal was delivered here. EVENT_WAIT: the log holds another event, and nothing
+ * happened: the caller goes on to that one.
+ */
+enum event ev_signal_replay(struct thread_state *thread, struct log_reader *reader, uint32_t *what,
+                            int64_t *left);
 
 /*
  * Live again after replay (R12) or a new segment at a snapshot barrier: the log codec restarts at

@@ -66,6 +66,13 @@ uint32_t record_mixed(struct codec *codec, uint8_t *out, position at, uint64_t v
     return (uint32_t)(record_vector(codec, end, dependency) - out);
 }
 
+uint32_t record_signal(struct codec *codec, uint8_t *out, position at, uint32_t what, int64_t left)
+{
+    uint8_t *end = record_head(codec, out, RECORD_SIGNAL, at);
+    end = varint_write(end, what);
+    return (uint32_t)(varint_write(end, zigzag(left)) - out);
+}
+
 /* ---- decoder ---- */
 
 /* Reads on; the first trouble sticks and every later read yields 0. */
@@ -191,6 +198,10 @@ static void scan_body(struct scan *scan, const struct codec *codec, struct recor
         out->value = scan_varint(scan);
         scan_vector(scan, codec, &out->vector);
         break;
+    case RECORD_SIGNAL:
+        out->count = (uint32_t)scan_bounded(scan, 0, UINT32_MAX);
+        out->number = scan_signed(scan);
+        break;
     case RECORD_KINDS:
         scan_fail(scan, -EBADMSG);
     }
@@ -236,7 +247,7 @@ const char *record_kind_name(enum record_kind kind)
         [RECORD_ORDER] = "order", [RECORD_FAIL] = "fail",   [RECORD_NUMBER] = "number",
         [RECORD_BYTES] = "bytes", [RECORD_CLOCK] = "clock", [RECORD_RECEIVE] = "receive",
         [RECORD_OUT] = "out",     [RECORD_LOAD] = "load",   [RECORD_READ] = "read",
-        [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed",
+        [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed", [RECORD_SIGNAL] = "signal",
     };
     return (unsigned)kind < RECORD_KINDS && names[kind] ? names[kind] : "unknown";
 }

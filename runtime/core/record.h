@@ -16,6 +16,7 @@
  *   LOAD     value, writer + 1 (0 = nobody yet), writer's position (R5)
  *   READ     write sequence (R7)            WRITE    sequence, reads since the last write (R7)
  *   MIXED    value, positions of all threads as in OUT (R10)
+ *   SIGNAL   what was delivered (hooks/signal.c), signed: what was left of the wait it ended (R19)
  *
  * Deltas refer to a `struct codec`, zeroed at every snapshot barrier and at go-live, on both
  * sides: a log can be read from any such point without what lies before it. (codec.position is
@@ -43,6 +44,7 @@ enum record_kind {
     RECORD_READ,
     RECORD_WRITE,
     RECORD_MIXED,
+    RECORD_SIGNAL,
     RECORD_KINDS
 };
 
@@ -64,9 +66,9 @@ struct record {
     position position;
     uint64_t sequence;       /* ORDER, FAIL, READ, WRITE */
     uint64_t reads;          /* WRITE */
-    int64_t number;          /* NUMBER; CLOCK: the absolute nanoseconds */
+    int64_t number;          /* NUMBER; CLOCK: the absolute nanoseconds; SIGNAL: left of a wait */
     uint32_t slot;           /* CLOCK: slot; RECEIVE: queue */
-    uint32_t count;          /* OUT: packets; RECEIVE: ranges; BYTES: length */
+    uint32_t count;          /* OUT: packets; RECEIVE: ranges; BYTES: length; SIGNAL: what */
     uint64_t value;          /* LOAD, MIXED */
     uint32_t writer;         /* LOAD: thread or NO_THREAD */
     position written;        /* LOAD: the writer's position */
@@ -103,6 +105,7 @@ uint32_t record_write(struct codec *codec, uint8_t *out, position at, uint64_t s
                       uint64_t reads);
 uint32_t record_mixed(struct codec *codec, uint8_t *out, position at, uint64_t value,
                       const struct positions *dependency);
+uint32_t record_signal(struct codec *codec, uint8_t *out, position at, uint32_t what, int64_t left);
 
 /*
  * Decodes the record at [bytes, bytes + length). Returns the bytes it took, 0 when the stream

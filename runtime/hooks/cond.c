@@ -16,6 +16,7 @@
 
 #include "abi_internal.h"
 #include "hooks/lock.h"
+#include "hooks/signal.h"
 #include "replay/replay.h"
 
 HOOK int __palisade_pthread_cond_init(pthread_cond_t *native, const pthread_condattr_t *attr)
@@ -45,7 +46,9 @@ static int wait_signal(struct nf_thread *thread, struct nf_cond *cond, uint32_t 
             result = ETIMEDOUT;
             break;
         }
-        safe_wait(thread, &cond->signals, signals, left);
+        if (signal_waits(thread))
+            break; /* its handler runs, and the wait ends as if woken spuriously */
+        signal_wait(thread, &cond->signals, signals, left);
     }
     return result;
 }
@@ -63,6 +66,8 @@ static int cond_wait(struct nf_thread *thread, struct nf_cond *cond, struct nf_m
         if (process_mode() == MODE_RECORD)
             thread->wait_result = wait_signal(thread, cond, signals, clock, until);
         atomic_fetch_sub(&cond->waiters, 1);
+        if (process_mode() == MODE_RECORD)
+            signal_check(thread, &signal_again);
     }
     if (thread->wait_phase == PHASE_WAITING) {
         int64_t result;
@@ -70,13 +75,15 @@ static int cond_wait(struct nf_thread *thread, struct nf_cond *cond, struct nf_m
             thread->wait_result = 0;
         else if (REPLAYED_ALONE(
                      thread, "pthread_cond_timedwait",
-                     ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &result)))
+                     (signal_replay(thread, &signal_again),
+                      ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &result))))
             thread->wait_result = (int32_t)result;
         else
             ev_number_record(&thread->core, log_ready(thread), thread->wait_result, 0);
         thread->wait_phase = PHASE_RESULT;
     }
-    if (!REPLAYED(thread, "pthread_cond_wait", lock_replay(thread, mutex))) {
+    if (!REPLAYED(thread, "pthread_cond_wait",
+                  (signal_replay(thread, &signal_again), lock_replay(thread, mutex)))) {
         native_lock(thread, mutex, true);
         lock_record(thread, log_ready(thread), mutex);
     }

@@ -287,25 +287,6 @@ ssize_t effect_write(int fd, const void *bytes, size_t length)
     process_fail(STATUS_UNMODELLED, "write to descriptor %d cannot be replayed yet (G8)", fd);
 }
 
-HOOK __attribute__((noreturn)) void __palisade_exit(int status)
-{
-    if (nf_self == NULL)
-        exit(status);
-    effects_exit(nf_self, status);
-}
-
-HOOK __attribute__((noreturn)) void __palisade__exit(int status)
-{
-    if (nf_self == NULL)
-        _exit(status);
-    effects_exit(nf_self, status);
-}
-
-HOOK __attribute__((noreturn)) void __palisade_abort(void)
-{
-    abort(); /* a crash like any other: the backup takes over */
-}
-
 HOOK void __palisade_syslog(int priority, const char *format, ...)
 {
     char text[1024];

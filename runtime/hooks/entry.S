@@ -50,6 +50,21 @@
         RESTARTABLE palisade_load2_entry, palisade_load2_restartable, hidden
         RESTARTABLE palisade_load4_entry, palisade_load4_restartable, hidden
         RESTARTABLE palisade_load8_entry, palisade_load8_restartable, hidden
+        HOOK(kill, kill)
+        HOOK(pause, pause)
+        HOOK(pthread_kill, pthread_kill)
+        HOOK(pthread_sigmask, pthread_sigmask)
+        HOOK(raise, raise)
+        HOOK(sigprocmask, sigprocmask)
+        HOOK(sigsuspend, sigsuspend)
+        HOOK(sigtimedwait, sigtimedwait)
+        HOOK(sigwait, sigwait)
+        HOOK(sigwaitinfo, sigwaitinfo)
+        HOOK(getaddrinfo, getaddrinfo)
+        HOOK(gethostbyaddr, gethostbyaddr)
+        HOOK(gethostbyname, gethostbyname)
+        HOOK(gethostbyname2, gethostbyname2)
+        HOOK(getnameinfo, getnameinfo)
         HOOK(pthread_mutex_trylock, mutex_trylock)
         HOOK(pthread_mutex_timedlock, mutex_timedlock)
         HOOK(pthread_mutex_clocklock, mutex_clocklock)
@@ -132,6 +147,51 @@ context_resume:
         movq    104(%rax), %r9
         jmp     *56(%rax)
         .size   context_resume, . - context_resume
+
+/*
+ * void context_return(const struct context *, int64_t result): leaves the saved hook, as its own
+ * return would. Never returns.
+ */
+        .globl  context_return
+        .hidden context_return
+        .type   context_return, @function
+context_return:
+        movq    %rsi, %rax
+        ldmxcsr 112(%rdi)
+        fldcw   116(%rdi)
+        movq    0(%rdi), %rbx
+        movq    8(%rdi), %rbp
+        movq    16(%rdi), %r12
+        movq    24(%rdi), %r13
+        movq    32(%rdi), %r14
+        movq    40(%rdi), %r15
+        movq    48(%rdi), %rsp
+        ret
+        .size   context_return, . - context_return
+
+/*
+ * void signal_enter(from, frame, bytes, handler, signal, info): copies a frame to its place in the
+ * NF's stack, where the runtime's own frames lie until then, runs handler(signal, info, NULL) right
+ * below it, and leaves by palisade_signal_leave(frame).
+ */
+        .globl  signal_enter
+        .hidden signal_enter
+        .type   signal_enter, @function
+signal_enter:
+        movq    %rsi, %rsp
+        movq    %rcx, %rax
+        movq    %rdx, %rcx
+        xchgq   %rdi, %rsi
+        cld
+        rep movsb
+        movl    %r8d, %edi
+        movq    %r9, %rsi
+        xorl    %edx, %edx
+        callq   *%rax
+        movq    %rsp, %rdi
+        callq   palisade_signal_leave
+        ud2
+        .size   signal_enter, . - signal_enter
 
 /*
  * void stack_enter(void *top, void (*function)(void *), void *argument): calls function(argument)

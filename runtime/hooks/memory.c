@@ -4,6 +4,7 @@
  * handed out itself (getline, ...) are given back to libc.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,6 +100,24 @@ HOOK int __palisade_posix_memalign(void **out, size_t alignment, size_t size)
         return ENOMEM;
     *out = block;
     return 0;
+}
+
+HOOK void *__palisade_valloc(size_t size)
+{
+    return nf_self ? __palisade_aligned_alloc(4096, size) : valloc(size);
+}
+
+HOOK void *__palisade_pvalloc(size_t size)
+{
+    return nf_self ? __palisade_aligned_alloc(4096, (size + 4095) & ~4095ul) : pvalloc(size);
+}
+
+HOOK size_t __palisade_malloc_usable_size(void *block)
+{
+    if (block == NULL)
+        return 0;
+    return nf_self && !foreign(block) ? heap_usable_size(process.heap, block)
+                                      : malloc_usable_size(block);
 }
 
 HOOK char *__palisade_strndup(const char *text, size_t limit)

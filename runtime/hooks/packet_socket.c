@@ -73,8 +73,8 @@ static int receive(struct nf_thread *thread, uint32_t index, struct mmsghdr *mes
     if (flags & (MSG_PEEK | MSG_ERRQUEUE))
         process_fail(STATUS_UNMODELLED, "recv: MSG_PEEK and MSG_ERRQUEUE are not supported (G8)");
     bool wait = !(flags & MSG_DONTWAIT) && !IMAGE->descriptors[index].nonblock && count > 0;
-    uint32_t received =
-        packets_receive(thread, descriptor_queue(index), count, wait ? -1 : 0, fill, messages);
+    uint32_t received = packets_receive(thread, descriptor_queue(index), count, wait ? -1 : 0,
+                                        wait ? &signal_restart : &signal_again, fill, messages);
     return received ? (int)received : fail(EAGAIN);
 }
 

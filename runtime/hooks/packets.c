@@ -11,7 +11,7 @@
 /* ---- waiting ---- */
 
 void packets_wait(struct nf_thread *thread, const uint32_t *queues, uint32_t count,
-                  int64_t until_ns)
+                  int64_t until_ns, const struct signal_call *call)
 {
     struct thread_run *run = run_of(thread);
     for (uint32_t spin = 0; spin < process.options.spin; spin++) {
@@ -27,8 +27,9 @@ void packets_wait(struct nf_thread *thread, const uint32_t *queues, uint32_t cou
         ready |= queue_ready(process.queues[queues[i]]);
     }
     int64_t left = until_ns < 0 ? -1 : until_ns - now_ns();
+    signal_check(thread, call);
     if (!ready && (until_ns < 0 || left > 0))
-        safe_wait(thread, &run->wake, seen, left);
+        signal_wait(thread, &run->wake, seen, left);
     else
         safe_point(thread);
 }

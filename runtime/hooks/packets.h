@@ -16,6 +16,7 @@
 #include "core/assert.h"
 #include "hooks/memory_io.h"
 #include "hooks/queue.h"
+#include "hooks/signal.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
 
@@ -24,9 +25,12 @@
 
 _Static_assert(PACKETS_BATCH_MAX <= RECORD_RANGES_MAX, "a batch must fit one record");
 
-/* Sleeps until one of `queues` may be readable or `until_ns` (absolute; -1: no limit). */
+/*
+ * Sleeps until one of `queues` may be readable or `until_ns` (absolute; -1: no limit). A signal
+ * that is delivered meanwhile leaves the hook as `call` says.
+ */
 void packets_wait(struct nf_thread *thread, const uint32_t *queues, uint32_t count,
-                  int64_t until_ns);
+                  int64_t until_ns, const struct signal_call *call);
 
 /* ---- receive ---- */
 
@@ -131,12 +135,12 @@ packets_replay(struct nf_thread *thread, uint32_t index, uint32_t limit, packet_
 
 /*
  * Up to `limit` packets (at least 1) of a queue into `sink`. Waits for the first one `wait_ns`: -1
- * for ever, else as long, a tick at least. Returns how many, 0 when the time is over. Restartable
- * hooks of NF threads.
+ * for ever, else as long, a tick at least. Returns how many, 0 when the time is over. `call`: what
+ * a signal does to the hook. Restartable hooks of NF threads.
  */
 static inline __attribute__((always_inline)) uint32_t
 packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, int64_t wait_ns,
-                packet_sink *sink, void *context)
+                const struct signal_call *call, packet_sink *sink, void *context)
 {
     uint32_t received;
     if (limit > PACKETS_BATCH_MAX)
@@ -144,7 +148,8 @@ packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, int64_
     safe_point(thread);
     queue_reads(index);
     if (REPLAYED_ALONE(thread, "receive",
-                       packets_replay(thread, index, limit, sink, context, &received)))
+                       (signal_replay(thread, call),
+                        packets_replay(thread, index, limit, sink, context, &received))))
         return received;
     struct log *log = log_ready(thread);
     if (process.memory_io)
@@ -154,7 +159,7 @@ packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, int64_
         if (!queue_ready(process.queues[index])) {
             if (wait_ns >= 0 && until_ns < 0)
                 until_ns = now_ns() + (wait_ns > TICK_NS ? wait_ns : TICK_NS);
-            packets_wait(thread, &index, 1, until_ns);
+            packets_wait(thread, &index, 1, until_ns, call);
         }
         bool last = until_ns >= 0 && now_ns() >= until_ns;
         received = packets_take(thread, log, index, limit, !last, sink, context);

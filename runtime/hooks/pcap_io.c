@@ -53,9 +53,9 @@ int palisade_pcap_fetch_restartable(struct nf_pcap *handle, uint32_t limit)
     if (handle->filter)
         fetched.filter = PCAP_REAL(bpf_filter);
     handle->handed = handle->fetched = 0;
-    uint32_t received =
-        packets_receive(nf_self, descriptor_queue(descriptor_index(handle->fd)),
-                        limit < PCAP_BATCH ? limit : PCAP_BATCH, wait_ns, store, &fetched);
+    uint32_t received = packets_receive(nf_self, descriptor_queue(descriptor_index(handle->fd)),
+                                        limit < PCAP_BATCH ? limit : PCAP_BATCH, wait_ns,
+                                        &signal_again, store, &fetched);
     if (fetched.count > 0)
         stamp(handle, fetched.count);
     handle->fetched = fetched.count;

@@ -66,7 +66,8 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
         }
     }
     if (REPLAYED_ALONE(thread, "poll",
-                       ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready)))
+                       (signal_replay(thread, &signal_eintr),
+                        ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &ready))))
         return poll_result(thread, fds, (uint32_t)count, ready);
     struct log *log = log_ready(thread);
     if (timeout_ns >= 0 && timeout_ns < TICK_NS)
@@ -76,7 +77,7 @@ static int poll_event(struct nf_thread *thread, struct pollfd *fds, nfds_t count
     ready = poll_now(fds, (uint32_t)count);
     int64_t until = ready || timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
     while (ready == 0) {
-        packets_wait(thread, queues, readable, until);
+        packets_wait(thread, queues, readable, until, &signal_eintr);
         ready = poll_now(fds, (uint32_t)count);
         if (ready || (until >= 0 && now_ns() >= until))
             break;
@@ -97,6 +98,9 @@ int palisade_ppoll_restartable(struct pollfd *fds, nfds_t count, const struct ti
 {
     if (nf_self == NULL)
         return ppoll(fds, count, timeout, mask);
-    return poll_event(nf_self, fds, count,
-                      timeout ? timeout->tv_sec * 1000000000ll + timeout->tv_nsec : -1);
+    signal_mask_swap(nf_self, mask);
+    int result = poll_event(nf_self, fds, count,
+                            timeout ? timeout->tv_sec * 1000000000ll + timeout->tv_nsec : -1);
+    signal_mask_back(nf_self);
+    return result;
 }

@@ -27,6 +27,8 @@
 #include "heap/heap.h"
 #include "hooks/keys.h"
 #include "hooks/lock.h"
+#include "hooks/signal.h"
+#include "hooks/value.h"
 #include "replay/replay.h"
 #include "replay/stored.h"
 #include "snapshot/regions.h"
@@ -116,6 +118,7 @@ static void *native_start(void *argument)
     nf_self = thread;
     thread->run = &process.runs[thread->core.index]; /* an image carries the master's */
     run_of(thread)->tcb = (uint8_t *)pthread_self();
+    run_of(thread)->tid = gettid();
     if (atomic_load(&thread->lifecycle) == THREAD_RUNNING) {
         atomic_store(&run_of(thread)->safe, 0);
         resume(thread);
@@ -188,6 +191,7 @@ static struct nf_thread *birth(void *(*entry)(void *), void *argument)
     thread->core.index = index;
     thread->entry = entry;
     thread->argument = argument;
+    thread->values.signal_mask = nf_self ? nf_self->values.signal_mask : 0;
     atomic_store(&thread->lifecycle, THREAD_FRESH);
     thread_run_open(index, 0);
     IMAGE->thread_count = index + 1;
@@ -236,14 +240,21 @@ int palisade_join_restartable(pthread_t handle, void **result)
     safe_point(self);
     for (;;) {
         uint64_t look = replay_look();
+        bool replaying = process_mode() == MODE_REPLAY;
         uint32_t state = atomic_load(&other->lifecycle);
         if (state == THREAD_EXITED)
             break;
-        if (process_mode() == MODE_REPLAY)
+        if (replaying)
+            signal_replay(self, &signal_again);
+        else
+            signal_check(self, &signal_again);
+        if (replaying)
             replay_wait(self, look, EVENT_WAIT, "pthread_join");
         else
-            safe_wait(self, &other->lifecycle, state, -1);
+            signal_wait(self, &other->lifecycle, state, -1);
     }
+    /* The event tells signals of this wait from those of the next. */
+    VALUE_NUMBER(self, "pthread_join", 0, 0);
     if (result)
         *result = other->result;
     return 0;

@@ -110,8 +110,8 @@ static int receive(struct nf_thread *thread, uint32_t index, struct mmsghdr *mes
     if (reading.header && room_of(&messages->msg_hdr) < sizeof(struct tun_pi))
         return fail(EINVAL);
     bool wait = !IMAGE->descriptors[index].nonblock;
-    uint32_t received =
-        packets_receive(thread, descriptor_queue(index), count, wait ? -1 : 0, fill, &reading);
+    uint32_t received = packets_receive(thread, descriptor_queue(index), count, wait ? -1 : 0,
+                                        wait ? &signal_restart : &signal_again, fill, &reading);
     return received ? (int)received : fail(EAGAIN);
 }
 

@@ -58,8 +58,8 @@ uint32_t palisade_xsk_fetch_restartable(struct nf_ring *ring, uint32_t limit)
     safe_point(nf_self);
     if (limit == 0)
         return 0; /* packets stay in the queue until there are frames */
-    packets_receive(nf_self, descriptor_queue(descriptor_index(socket->fd)), limit, 0, fill_frame,
-                    &filling);
+    packets_receive(nf_self, descriptor_queue(descriptor_index(socket->fd)), limit, 0,
+                    &signal_again, fill_frame, &filling);
     return nf_ring_used(ring);
 }
 

@@ -15,6 +15,8 @@
 #include "heap/heap.h"
 #include "hooks/descriptor.h"
 #include "hooks/queue.h"
+#include "hooks/settings.h"
+#include "hooks/signal.h"
 #include "hooks/thread.h"
 #include "hooks/value.h"
 #include "io/io.h"
@@ -147,6 +149,7 @@ static int restore(void)
 {
     uint32_t living = 0;
     stored_complete(&backup.takeover.end);
+    settings_restore();
     for (uint32_t q = 0; q < QUEUES_MAX; q++)
         if (IMAGE->queues[q].used)
             queue_open(q);
@@ -199,6 +202,8 @@ static int go_live(void)
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
     link_set_epoch(wire_link(io.il_wire), io.epoch, 0);
     value_clocks_go_live();
+    settings_go_live();
+    signals_go_live();
     descriptors_revive();
     snapshot_restart(backup.takeover.base.number + 1);
     io.next_snapshot_ns = 0;

@@ -14,6 +14,7 @@
 
 #include "core/assert.h"
 #include "hooks/effect.h"
+#include "hooks/signal.h"
 #include "io/counters.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
@@ -246,6 +247,8 @@ static void sleep_until_needed(void)
     int64_t now = now_ns(), limit = nf_computes() ? SLEEP_RUNNING_NS : SLEEP_MAX_NS;
     int64_t until =
         earliest(now + limit, earliest(wire_next_wake(io.ol_wire), wire_next_wake(io.il_wire)));
+    if (io.phase == IO_LIVE)
+        until = earliest(until, io.next_timer_ns);
     if (snapshot_state() == SNAPSHOT_IDLE)
         until = earliest(until, io.next_snapshot_ns > now ? io.next_snapshot_ns : INT64_MAX);
     struct timespec timeout = {.tv_nsec = until > now ? until - now : 0};
@@ -277,6 +280,7 @@ void io_run(enum io_phase phase)
             ship_update_stable();
             work += effects_perform(&io.stable, 64, effect_done, NULL);
             work += snapshot_round();
+            io.next_timer_ns = signals_round(io.now_ns);
             exit_round();
         } else {
             work += backup_step();

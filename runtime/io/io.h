@@ -27,6 +27,7 @@ struct io {
     struct journal *journal;
     int64_t now_ns;
     int64_t next_snapshot_ns;
+    int64_t next_timer_ns; /* of the NF's timers */
     packet_id next_input; /* one past the last delivered */
     uint64_t unclaimed;   /* inputs that no queue wanted */
     struct positions stable;

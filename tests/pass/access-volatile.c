@@ -7,8 +7,6 @@
 // NOTE: stop
 // NOTE-NEXT: stop
 // NOTE-NEXT: a volatile variable
-// NOTE: signal()
-// NOTE-NEXT: delivery of signals is not recorded yet
 #include <pthread.h>
 #include <signal.h>
 

@@ -28,6 +28,12 @@ sim_edit(mutant-r7-elision event_rw.c
   "atomic_load_explicit(&order->other_reads, memory_order_relaxed) != 0" "false")
 # R7: a writer does not wait for the reads before it
 sim_edit(mutant-r7-reads event_rw.c "done < record->reads || " "")
+# R19: any record is taken for a signal
+sim_edit(mutant-r19-signal event.c
+  "if (reader->next.kind != RECORD_SIGNAL)\n        return EVENT_WAIT;" "")
+# R19: a predicted event is taken for the signal after it
+sim_edit(mutant-r19-early event.c
+  "case NEXT_PREDICTED:\n        return EVENT_WAIT;" "case NEXT_PREDICTED:\n        break;")
 # R12: records beyond the cut are kept
 sim_edit(mutant-r12-records stored_log.c "log->length = log->parsed = offset;" "")
 # R12: held outputs within the cut keep their VOR

@@ -371,6 +371,11 @@ static bool step_value(struct process *process, uint32_t t, const struct choice 
         ev_clock_record(&thread->state, log, choice->salt % 3, number);
         break;
     case OPERATION_NUMBER:
+        if (random_percent(process->random, 20)) { /* a signal ends the wait for it (R19) */
+            number = (int64_t)random_below(process->random, 64);
+            ev_signal_record(&thread->state, log, (uint32_t)number, -number);
+            break;
+        }
         number = (int64_t)random_below(process->random, 5) - 2;
         if (random_percent(process->random, 5))
             number = (int64_t)random_next(process->random);

@@ -218,7 +218,7 @@ static enum event replay_value(struct process *process, uint32_t t, const struct
     struct log_reader *reader = &process->replay->thread[t].reader;
     int64_t number = 0;
     uint8_t bytes[RECORD_VALUE_MAX_BYTES];
-    uint32_t length = toy_bytes_length(&process->nf, choice);
+    uint32_t length = toy_bytes_length(&process->nf, choice), what = 0;
     enum event event;
 
     switch (choice->operation) {
@@ -226,7 +226,11 @@ static enum event replay_value(struct process *process, uint32_t t, const struct
         event = ev_clock_replay(&thread->state, reader, choice->salt % 3, &number);
         break;
     case OPERATION_NUMBER:
-        event = ev_number_replay(&thread->state, reader, 0, &number);
+        event = ev_signal_replay(&thread->state, reader, &what, &number);
+        if (event == EVENT_PASS)
+            number = number == -(int64_t)what ? (int64_t)what : INT64_MIN;
+        if (event == EVENT_WAIT)
+            event = ev_number_replay(&thread->state, reader, 0, &number);
         break;
     default:
         event = ev_bytes_replay(&thread->state, reader, bytes, length);

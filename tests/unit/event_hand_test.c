@@ -226,3 +226,34 @@ Test(event, a_broken_log_is_named)
     cr_assert_not_null(strstr(reader->why, "before the thread's position"));
     free(hand);
 }
+
+Test(event, a_signal_comes_where_it_came_and_nowhere_else)
+{
+    struct hand *hand = hand_create();
+    uint32_t what = 0;
+    int64_t left = 0, value = 0;
+    HAND(hand, signal, 2, 15, 700);
+    HAND(hand, number, 3, 5);
+    hand_read(hand, 3);
+    cr_assert_eq(ev_signal_replay(&hand->thread, &hand->reader, &what, &left), EVENT_WAIT);
+    cr_assert_eq(hand->thread.position, 0, "a look is no event");
+    cr_assert_eq(ev_number_replay(&hand->thread, &hand->reader, 9, &value), EVENT_PASS);
+    cr_assert_eq(value, 9);
+    cr_assert_eq(ev_signal_replay(&hand->thread, &hand->reader, &what, &left), EVENT_PASS);
+    cr_assert(what == 15 && left == 700 && hand->thread.position == 2);
+    cr_assert_eq(ev_signal_replay(&hand->thread, &hand->reader, &what, &left), EVENT_WAIT);
+    cr_assert_eq(ev_number_replay(&hand->thread, &hand->reader, 9, &value), EVENT_PASS);
+    cr_assert_eq(value, 5);
+    cr_assert_eq(ev_signal_replay(&hand->thread, &hand->reader, &what, &left), EVENT_END);
+    free(hand);
+}
+
+Test(event, a_signal_in_place_of_another_event_is_a_divergence)
+{
+    struct hand *hand = hand_create();
+    int64_t value = 0;
+    HAND(hand, signal, 1, 15, 0);
+    hand_read(hand, 1);
+    cr_assert_eq(ev_number_replay(&hand->thread, &hand->reader, 0, &value), EVENT_DIVERGED);
+    free(hand);
+}

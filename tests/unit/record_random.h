@@ -52,6 +52,7 @@ static inline void record_make(struct random *random, position last, struct reco
         record->bytes = value;
         break;
     case RECORD_OUT:
+    case RECORD_SIGNAL:
         record->count = (uint32_t)random_magnitude(random);
         break;
     default:
@@ -85,6 +86,8 @@ static inline uint32_t record_put(struct codec *codec, uint8_t *out, const struc
         return record_write(codec, out, at, record->sequence, record->reads);
     case RECORD_MIXED:
         return record_mixed(codec, out, at, record->value, &record->vector);
+    case RECORD_SIGNAL:
+        return record_signal(codec, out, at, record->count, record->number);
     case RECORD_KINDS:
         break;
     }
@@ -126,6 +129,8 @@ static inline bool record_same(const struct record *a, const struct record *b)
         return a->value == b->value && a->writer == b->writer && a->written == b->written;
     case RECORD_MIXED:
         return a->value == b->value && vector_same(&a->vector, &b->vector);
+    case RECORD_SIGNAL:
+        return a->count == b->count && a->number == b->number;
     case RECORD_KINDS:
         break;
     }

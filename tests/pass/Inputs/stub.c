@@ -18,6 +18,18 @@ int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int, cha
     return status;
 }
 
+void __palisade_constructors(const void *first, const void *end, const void *first_destructor,
+                             const void *end_destructor, int argc, char **argv, char **envp)
+{
+    const struct {
+        int64_t priority;
+        void (*function)(int, char **, char **);
+    } *at = first;
+    (void)first_destructor, (void)end_destructor;
+    for (; at != end; at++)
+        at->function(argc, argv, envp);
+}
+
 #define HOOKS(bytes, type)                                                                         \
     type __palisade_load##bytes(const type *address)                                               \
     {                                                                                              \
