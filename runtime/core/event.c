@@ -4,17 +4,11 @@
 #include <string.h>
 
 #include "assert.h"
+#include "event_read.h"
 
 void thread_state_segment(struct thread_state *thread)
 {
     codec_reset(&thread->codec, thread->position);
-}
-
-static void word_remember(struct thread_state *thread, uint64_t address, uint64_t value,
-                          struct version version)
-{
-    *word_cache(thread, address) =
-        (struct word_cache_entry){.address = address, .value = value, .version = version};
 }
 
 /* ---- recording ---- */
@@ -50,36 +44,6 @@ uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t pa
     return first;
 }
 
-void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address, uint64_t value,
-                    struct version version)
-{
-    ASSERT(address != 0);
-    if (ev_load_predicted(thread, log, address, value, version))
-        return;
-    position at = ++thread->position;
-    uint32_t writer = version.writer == 0 ? NO_THREAD : version.writer - 1;
-    log_append(log, record_load(&thread->codec, ev_space(log), at, value, writer, version.written));
-    word_remember(thread, address, value, version);
-    log_publish(log, at);
-}
-
-void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp)
-{
-    DEBUG_ASSERT(word_cache(thread, address)->address == address && stamp != 0);
-    word_cache(thread, address)->stamp = stamp;
-}
-
-struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
-                               uint64_t address, uint64_t value)
-{
-    ASSERT(address != 0);
-    position at = ev_order_step(thread, log, stripe);
-    struct version version = {thread->index + 1, at};
-    word_remember(thread, address, value, version);
-    log_publish(log, at);
-    return version;
-}
-
 /* ---- reading a stored log ---- */
 
 void log_reader_init(struct log_reader *reader, const uint8_t *bytes, size_t length,
@@ -94,7 +58,7 @@ void log_reader_init(struct log_reader *reader, const uint8_t *bytes, size_t len
     reader->end = end;
 }
 
-static enum event diverged(struct log_reader *reader, const char *why)
+enum event reader_diverged(struct log_reader *reader, const char *why)
 {
     reader->why = why;
     return EVENT_DIVERGED;
@@ -126,10 +90,7 @@ static bool reader_fill(struct log_reader *reader)
     return true;
 }
 
-enum next { NEXT_RECORD, NEXT_PREDICTED, NEXT_END, NEXT_BAD };
-
-/* What the log says about the thread's next event. */
-static enum next reader_next(const struct thread_state *thread, struct log_reader *reader)
+enum next reader_next(const struct thread_state *thread, struct log_reader *reader)
 {
     position at = thread->position + 1;
     if (at > reader->end)
@@ -144,11 +105,7 @@ static enum next reader_next(const struct thread_state *thread, struct log_reade
     return NEXT_BAD;
 }
 
-/*
- * The event happened; a record that named it is used up. Other threads' loads wait for this
- * position (R5): what the event did must be visible with it.
- */
-static enum event pass(struct thread_state *thread, struct log_reader *reader)
+enum event reader_pass(struct thread_state *thread, struct log_reader *reader)
 {
     position at = thread->position + 1;
     if (reader->have && reader->next.position == at)
@@ -157,9 +114,8 @@ static enum event pass(struct thread_state *thread, struct log_reader *reader)
     return EVENT_PASS;
 }
 
-/* For events whose record is never left out. */
-static enum event need_record(const struct thread_state *thread, struct log_reader *reader,
-                              enum record_kind kind)
+enum event reader_need(const struct thread_state *thread, struct log_reader *reader,
+                       enum record_kind kind)
 {
     switch (reader_next(thread, reader)) {
     case NEXT_END:
@@ -167,20 +123,19 @@ static enum event need_record(const struct thread_state *thread, struct log_read
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
-        return diverged(reader, "the program performs an event that the log does not hold");
+        return reader_diverged(reader, "the program performs an event that the log does not hold");
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != kind)
-        return diverged(reader, "the log holds another kind of event here");
+        return reader_diverged(reader, "the log holds another kind of event here");
     return EVENT_PASS;
 }
 
 /* ---- replaying ---- */
 
-/* May this thread take `order` now? Changes nothing. */
-static enum event order_may(const struct thread_state *thread, struct log_reader *reader,
-                            const struct order *order)
+enum event order_may(const struct thread_state *thread, struct log_reader *reader,
+                     const struct order *order)
 {
     switch (reader_next(thread, reader)) {
     case NEXT_END:
@@ -189,24 +144,24 @@ static enum event order_may(const struct thread_state *thread, struct log_reader
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         if (order->owner != thread->index + 1)
-            return diverged(reader, "the log elides an acquisition, but another thread owns it");
+            return reader_diverged(reader,
+                                   "the log elides an acquisition, but another thread owns it");
         return EVENT_PASS;
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_ORDER)
-        return diverged(reader, "the log holds another kind of event here");
+        return reader_diverged(reader, "the log holds another kind of event here");
     if (order->sequence >= reader->next.sequence)
-        return diverged(reader, "the sequence ran past the recorded acquisition");
+        return reader_diverged(reader, "the sequence ran past the recorded acquisition");
     return order->sequence + 1 == reader->next.sequence ? EVENT_PASS : EVENT_WAIT;
 }
 
-static enum event order_take(struct thread_state *thread, struct log_reader *reader,
-                             struct order *order)
+enum event order_take(struct thread_state *thread, struct log_reader *reader, struct order *order)
 {
     order->sequence++;
     order->owner = thread->index + 1;
-    return pass(thread, reader);
+    return reader_pass(thread, reader);
 }
 
 enum event ev_order_replay(struct thread_state *thread, struct log_reader *reader,
@@ -225,7 +180,7 @@ enum event ev_try_replay(struct thread_state *thread, struct log_reader *reader,
     if (order->sequence < reader->next.sequence)
         return EVENT_WAIT; /* R4 */
     *failed = true;
-    return pass(thread, reader);
+    return reader_pass(thread, reader);
 }
 
 enum event ev_number_replay(struct thread_state *thread, struct log_reader *reader,
@@ -238,39 +193,39 @@ enum event ev_number_replay(struct thread_state *thread, struct log_reader *read
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         *value = expected;
-        return pass(thread, reader);
+        return reader_pass(thread, reader);
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_NUMBER)
-        return diverged(reader, "the log holds another kind of event here");
+        return reader_diverged(reader, "the log holds another kind of event here");
     *value = reader->next.number;
-    return pass(thread, reader);
+    return reader_pass(thread, reader);
 }
 
 enum event ev_bytes_replay(struct thread_state *thread, struct log_reader *reader, void *bytes,
                            uint32_t length)
 {
-    enum event may = need_record(thread, reader, RECORD_BYTES);
+    enum event may = reader_need(thread, reader, RECORD_BYTES);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.count != length)
-        return diverged(reader, "the log holds a value of another length");
+        return reader_diverged(reader, "the log holds a value of another length");
     if (length > 0)
         memcpy(bytes, reader->next.bytes, length);
-    return pass(thread, reader);
+    return reader_pass(thread, reader);
 }
 
 enum event ev_clock_replay(struct thread_state *thread, struct log_reader *reader, uint32_t slot,
                            int64_t *ns)
 {
-    enum event may = need_record(thread, reader, RECORD_CLOCK);
+    enum event may = reader_need(thread, reader, RECORD_CLOCK);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.slot != slot)
-        return diverged(reader, "the log holds a reading of another clock");
+        return reader_diverged(reader, "the log holds a reading of another clock");
     *ns = reader->next.number;
-    return pass(thread, reader);
+    return reader_pass(thread, reader);
 }
 
 enum event ev_receive_replay(struct thread_state *thread, struct log_reader *reader, uint32_t queue,
@@ -283,70 +238,28 @@ enum event ev_receive_replay(struct thread_state *thread, struct log_reader *rea
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         *count = 0;
-        return pass(thread, reader);
+        return reader_pass(thread, reader);
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_RECEIVE)
-        return diverged(reader, "the log holds another kind of event here");
+        return reader_diverged(reader, "the log holds another kind of event here");
     if (reader->next.slot != queue)
-        return diverged(reader, "the log holds a receive from another queue");
+        return reader_diverged(reader, "the log holds a receive from another queue");
     *count = reader->next.count;
     memcpy(ranges, reader->next.ranges, *count * sizeof *ranges);
-    return pass(thread, reader);
+    return reader_pass(thread, reader);
 }
 
 enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
                          uint64_t *first)
 {
-    enum event may = need_record(thread, reader, RECORD_OUT);
+    enum event may = reader_need(thread, reader, RECORD_OUT);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.count != packets)
-        return diverged(reader, "the log holds a send of another number of packets");
+        return reader_diverged(reader, "the log holds a send of another number of packets");
     *first = thread->outputs + 1;
     thread->outputs += packets;
-    return pass(thread, reader);
-}
-
-enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader, uint64_t address,
-                          const struct positions *positions, uint64_t *value)
-{
-    const struct word_cache_entry *known = word_cache(thread, address);
-    switch (reader_next(thread, reader)) {
-    case NEXT_END:
-        return EVENT_END;
-    case NEXT_BAD:
-        return EVENT_DIVERGED;
-    case NEXT_PREDICTED:
-        if (known->address != address)
-            return diverged(reader, "the log elides a load of a word never seen");
-        *value = known->value;
-        return pass(thread, reader);
-    case NEXT_RECORD:
-        break;
-    }
-    const struct record *record = &reader->next;
-    if (record->kind != RECORD_LOAD)
-        return diverged(reader, "the log holds another kind of event here");
-    if (record->writer != NO_THREAD && record->writer != thread->index &&
-        positions_get(positions, record->writer) < record->written)
-        return EVENT_WAIT;
-    struct version version = {record->writer + 1, record->written}; /* NO_THREAD -> 0 */
-    word_remember(thread, address, record->value, version);
-    *value = record->value;
-    return pass(thread, reader);
-}
-
-enum event ev_store_replay(struct thread_state *thread, struct log_reader *reader,
-                           struct order *stripe, uint64_t address, uint64_t value,
-                           struct version *version)
-{
-    enum event may = order_may(thread, reader, stripe);
-    if (may != EVENT_PASS)
-        return may;
-    order_take(thread, reader, stripe);
-    *version = (struct version){thread->index + 1, thread->position};
-    word_remember(thread, address, value, *version);
-    return EVENT_PASS;
+    return reader_pass(thread, reader);
 }

@@ -85,6 +85,9 @@ static inline uint32_t record_put(struct codec *codec, uint8_t *out, const struc
         return record_write(codec, out, at, record->sequence, record->reads);
     case RECORD_MIXED:
         return record_mixed(codec, out, at, record->value, &record->vector);
+    case RECORD_WIDE:
+        return record_wide(codec, out, at, record->value, record->high, record->writer,
+                           record->written);
     case RECORD_KINDS:
         break;
     }
@@ -124,6 +127,9 @@ static inline bool record_same(const struct record *a, const struct record *b)
         return a->count == b->count && vector_same(&a->vector, &b->vector);
     case RECORD_LOAD:
         return a->value == b->value && a->writer == b->writer && a->written == b->written;
+    case RECORD_WIDE:
+        return a->value == b->value && a->high == b->high && a->writer == b->writer &&
+               a->written == b->written;
     case RECORD_MIXED:
         return a->value == b->value && vector_same(&a->vector, &b->vector);
     case RECORD_KINDS:

@@ -39,6 +39,7 @@ Test(record, has_the_documented_bytes)
     expect_bytes(out, record_read(&codec, out, 29, 3), "0903");
     expect_bytes(out, record_write(&codec, out, 30, 4, 2), "0a0402");
     expect_bytes(out, record_mixed(&codec, out, 31, 8, &vor), "0b08020000");
+    expect_bytes(out, record_wide(&codec, out, 32, 9, 300, 0, 77), "0c09ac02014d");
 }
 
 Test(record, comes_back_as_it_went)
@@ -107,7 +108,7 @@ static int decode(const char *bytes, size_t length, position start)
 Test(record, malformed_ones_are_refused)
 {
     cr_assert_eq(DECODE("\x00\x01"), -EBADMSG); /* kinds */
-    cr_assert_eq(DECODE("\x0c\x01"), -EBADMSG);
+    cr_assert_eq(DECODE("\x0d\x01"), -EBADMSG);
     cr_assert_eq(DECODE("\x0f\x01"), -EBADMSG);
     cr_assert_eq(DECODE("\x01\x80\x00"), -EBADMSG); /* overlong varints */
     cr_assert_eq(DECODE("\x01\xff\x80\x00"), -EBADMSG);
