@@ -23,8 +23,7 @@
 #define STACK_TOP_BYTES (64u << 10) /* of each stack: TCB, TLS and the runtime's first frames */
 #define SOCKETS_MAX 32u
 #define SOCKET_FD_BASE 512 /* virtual descriptors: below FD_SETSIZE, above what programs open */
-#define STRIPES 64u        /* assigned locks of racy words (R6) */
-#define VERSIONS_MAX 1024u /* racy words a program may have; power of two */
+#define WORD_SLOTS 4096u   /* assigned locks and versions of words; power of two: hooks/word.h */
 #define TLS_MAX_BYTES 4096u
 
 /*
@@ -89,23 +88,26 @@ struct nf_socket {
     uint32_t reads;     /* the NF has polled or received: packets are delivered from then on */
 };
 
-/* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */
-struct word_version {
-    _Atomic uint64_t address;
-    _Atomic uint32_t lock;
-    struct version version;
+/*
+ * Assigned lock and version of the words whose address leads here (R5, R6): hooks/word.h. The last
+ * owner is the last writer, so `order` and `written` are the version.
+ */
+struct word_slot {
+    _Atomic uint64_t lock; /* two more with every store, odd during one: lock and seqlock */
+    struct order order;    /* guarded by lock */
+    position written;      /* by order.owner */
 };
+_Static_assert(sizeof(struct word_slot) == 32, "two to a cache line");
 
 struct image {
     uint32_t thread_count; /* indices ever given out; guarded by threads_lock */
     struct nf_mutex threads_lock;
     struct nf_mutex sockets_lock;
     struct nf_mutex heap_lock;
-    struct nf_mutex stripes[STRIPES];
     struct nf_socket sockets[SOCKETS_MAX];
     char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
-    struct word_version versions[VERSIONS_MAX];
+    _Alignas(64) struct word_slot words[WORD_SLOTS];
     struct nf_thread threads[THREADS_MAX]; /* snapshots carry the first thread_count of these */
     _Alignas(4096) uint8_t tls[THREADS_MAX][TLS_MAX_BYTES]; /* PT_TLS, gathered at the barrier */
 };

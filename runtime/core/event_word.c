@@ -2,13 +2,6 @@
 #include "assert.h"
 #include "event_read.h"
 
-static void word_remember(struct thread_state *thread, uint64_t address, uint64_t value,
-                          struct version version)
-{
-    *word_cache(thread, address) =
-        (struct word_cache_entry){.address = address, .value = value, .version = version};
-}
-
 /* Of two halves that share a place in the cache only the second stays: never predicted. */
 static void wide_remember(struct thread_state *thread, uint64_t address, struct word value,
                           struct version version)
@@ -72,17 +65,6 @@ void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp
 {
     DEBUG_ASSERT(word_cache(thread, address)->address == address && stamp != 0);
     word_cache(thread, address)->stamp = stamp;
-}
-
-struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
-                               uint64_t address, uint64_t value)
-{
-    ASSERT(address != 0);
-    position at = ev_order_step(thread, log, stripe);
-    struct version version = {thread->index + 1, at};
-    word_remember(thread, address, value, version);
-    log_publish(log, at);
-    return version;
 }
 
 struct version ev_wide_store_record(struct thread_state *thread, struct log *log,

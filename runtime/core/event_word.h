@@ -55,8 +55,9 @@ void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp
  * Store, or RMW that changes the word, under its assigned lock: the new value; returns the version
  * to install. An RMW that changes nothing is recorded as a load.
  */
-struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
-                               uint64_t address, uint64_t value);
+static inline struct version ev_store_record(struct thread_state *thread, struct log *log,
+                                             struct order *stripe, uint64_t address,
+                                             uint64_t value);
 struct version ev_wide_store_record(struct thread_state *thread, struct log *log,
                                     struct order *stripe, uint64_t address, struct word value);
 /* Mixed load (R10). The positions are read from `logs` now, after the value was read. */
@@ -124,6 +125,24 @@ static inline bool ev_load_stamped(struct thread_state *thread, struct log *log,
         return false;
     log_publish(log, ++thread->position);
     return true;
+}
+
+static inline void word_remember(struct thread_state *thread, uint64_t address, uint64_t value,
+                                 struct version version)
+{
+    *word_cache(thread, address) =
+        (struct word_cache_entry){.address = address, .value = value, .version = version};
+}
+
+static inline struct version ev_store_record(struct thread_state *thread, struct log *log,
+                                             struct order *stripe, uint64_t address, uint64_t value)
+{
+    DEBUG_ASSERT(address != 0);
+    position at = ev_order_step(thread, log, stripe);
+    struct version version = {thread->index + 1, at};
+    word_remember(thread, address, value, version);
+    log_publish(log, at);
+    return version;
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include "heap/heap.h"
 #include "hooks/socket.h"
 #include "hooks/thread.h"
+#include "hooks/cycle.h"
 #include "hooks/value.h"
 #include "io/io.h"
 #include "replay/inputs.h"
@@ -198,6 +199,7 @@ static int go_live(void)
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
     link_set_epoch(wire_link(io.il_wire), io.epoch, 0);
     value_clocks_go_live();
+    cycle_go_live();
     snapshot_restart(backup.takeover.base.number + 1);
     io.next_snapshot_ns = 0;
     io.phase = IO_LIVE;
