@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "assert.h"
-#include "event_read.h"
+#include "event_parts.h"
 
 void thread_state_segment(struct thread_state *thread)
 {
@@ -58,7 +58,7 @@ void log_reader_init(struct log_reader *reader, const uint8_t *bytes, size_t len
     reader->end = end;
 }
 
-enum event reader_diverged(struct log_reader *reader, const char *why)
+enum event ev_diverged(struct log_reader *reader, const char *why)
 {
     reader->why = why;
     return EVENT_DIVERGED;
@@ -90,7 +90,7 @@ static bool reader_fill(struct log_reader *reader)
     return true;
 }
 
-enum next reader_next(const struct thread_state *thread, struct log_reader *reader)
+enum next ev_next(const struct thread_state *thread, struct log_reader *reader)
 {
     position at = thread->position + 1;
     if (at > reader->end)
@@ -105,7 +105,7 @@ enum next reader_next(const struct thread_state *thread, struct log_reader *read
     return NEXT_BAD;
 }
 
-enum event reader_pass(struct thread_state *thread, struct log_reader *reader)
+enum event ev_pass(struct thread_state *thread, struct log_reader *reader)
 {
     position at = thread->position + 1;
     if (reader->have && reader->next.position == at)
@@ -114,21 +114,21 @@ enum event reader_pass(struct thread_state *thread, struct log_reader *reader)
     return EVENT_PASS;
 }
 
-enum event reader_need(const struct thread_state *thread, struct log_reader *reader,
-                       enum record_kind kind)
+enum event ev_need_record(const struct thread_state *thread, struct log_reader *reader,
+                          enum record_kind kind)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
-        return reader_diverged(reader, "the program performs an event that the log does not hold");
+        return ev_diverged(reader, "the program performs an event that the log does not hold");
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != kind)
-        return reader_diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     return EVENT_PASS;
 }
 
@@ -137,23 +137,22 @@ enum event reader_need(const struct thread_state *thread, struct log_reader *rea
 enum event order_may(const struct thread_state *thread, struct log_reader *reader,
                      const struct order *order)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         if (order->owner != thread->index + 1)
-            return reader_diverged(reader,
-                                   "the log elides an acquisition, but another thread owns it");
+            return ev_diverged(reader, "the log elides an acquisition, but another thread owns it");
         return EVENT_PASS;
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_ORDER)
-        return reader_diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     if (order->sequence >= reader->next.sequence)
-        return reader_diverged(reader, "the sequence ran past the recorded acquisition");
+        return ev_diverged(reader, "the sequence ran past the recorded acquisition");
     return order->sequence + 1 == reader->next.sequence ? EVENT_PASS : EVENT_WAIT;
 }
 
@@ -161,7 +160,7 @@ enum event order_take(struct thread_state *thread, struct log_reader *reader, st
 {
     order->sequence++;
     order->owner = thread->index + 1;
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_order_replay(struct thread_state *thread, struct log_reader *reader,
@@ -175,91 +174,91 @@ enum event ev_try_replay(struct thread_state *thread, struct log_reader *reader,
                          struct order *order, bool *failed)
 {
     *failed = false;
-    if (reader_next(thread, reader) != NEXT_RECORD || reader->next.kind != RECORD_FAIL)
+    if (ev_next(thread, reader) != NEXT_RECORD || reader->next.kind != RECORD_FAIL)
         return ev_order_replay(thread, reader, order);
     if (order->sequence < reader->next.sequence)
         return EVENT_WAIT; /* R4 */
     *failed = true;
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_number_replay(struct thread_state *thread, struct log_reader *reader,
                             int64_t expected, int64_t *value)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         *value = expected;
-        return reader_pass(thread, reader);
+        return ev_pass(thread, reader);
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_NUMBER)
-        return reader_diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     *value = reader->next.number;
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_bytes_replay(struct thread_state *thread, struct log_reader *reader, void *bytes,
                            uint32_t length)
 {
-    enum event may = reader_need(thread, reader, RECORD_BYTES);
+    enum event may = ev_need_record(thread, reader, RECORD_BYTES);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.count != length)
-        return reader_diverged(reader, "the log holds a value of another length");
+        return ev_diverged(reader, "the log holds a value of another length");
     if (length > 0)
         memcpy(bytes, reader->next.bytes, length);
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_clock_replay(struct thread_state *thread, struct log_reader *reader, uint32_t slot,
                            int64_t *ns)
 {
-    enum event may = reader_need(thread, reader, RECORD_CLOCK);
+    enum event may = ev_need_record(thread, reader, RECORD_CLOCK);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.slot != slot)
-        return reader_diverged(reader, "the log holds a reading of another clock");
+        return ev_diverged(reader, "the log holds a reading of another clock");
     *ns = reader->next.number;
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_receive_replay(struct thread_state *thread, struct log_reader *reader, uint32_t queue,
                              struct id_range *ranges, uint32_t *count)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
         return EVENT_DIVERGED;
     case NEXT_PREDICTED:
         *count = 0;
-        return reader_pass(thread, reader);
+        return ev_pass(thread, reader);
     case NEXT_RECORD:
         break;
     }
     if (reader->next.kind != RECORD_RECEIVE)
-        return reader_diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     if (reader->next.slot != queue)
-        return reader_diverged(reader, "the log holds a receive from another queue");
+        return ev_diverged(reader, "the log holds a receive from another queue");
     *count = reader->next.count;
     memcpy(ranges, reader->next.ranges, *count * sizeof *ranges);
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
                          uint64_t *first)
 {
-    enum event may = reader_need(thread, reader, RECORD_OUT);
+    enum event may = ev_need_record(thread, reader, RECORD_OUT);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.count != packets)
-        return reader_diverged(reader, "the log holds a send of another number of packets");
+        return ev_diverged(reader, "the log holds a send of another number of packets");
     *first = thread->outputs + 1;
     thread->outputs += packets;
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }

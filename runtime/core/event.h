@@ -30,15 +30,6 @@ struct order {
     uint32_t owner;    /* last owner + 1; 0 = nobody yet */
 };
 
-/* Order of one reader-writer lock (R7). Writer fields are guarded by the lock. */
-struct rworder {
-    uint64_t sequence;            /* write acquisitions so far */
-    uint32_t owner;               /* last writer + 1 */
-    _Atomic uint32_t other_reads; /* nonzero: a thread other than owner read since */
-    _Atomic uint64_t reads;       /* read acquisitions since the last write, counted at lock */
-    _Atomic uint64_t reads_done;  /* the same, counted at unlock */
-};
-
 /* Version of a racy or atomic word: who wrote it last. Pair with the value by a seqlock (R5). */
 struct version {
     uint32_t writer; /* thread + 1; 0 = nobody yet */
@@ -53,6 +44,13 @@ struct word_cache_entry {
     uint64_t stamp; /* the recorder's own proof that (value, version) still hold; 0 = none */
 };
 
+#define READ_CACHE_ENTRIES 16u
+/* The write sequence this thread read a reader-writer lock under at last (R7): event_rw.h. */
+struct read_cache_entry {
+    uint64_t address; /* 0 = empty */
+    uint64_t sequence;
+};
+
 /* What one NF thread carries: lives in the image, one writer (the thread itself). */
 struct thread_state {
     uint32_t index;
@@ -61,6 +59,7 @@ struct thread_state {
     uint64_t effects;   /* effects performed (R18): number of the last one */
     struct codec codec; /* for recording; replay uses the reader's */
     struct word_cache_entry words[WORD_CACHE_ENTRIES]; /* direct-mapped, deterministic (R5) */
+    struct read_cache_entry reads[READ_CACHE_ENTRIES]; /* the same (R7) */
 };
 
 /*

@@ -1,6 +1,6 @@
 /* See event_word.h. */
 #include "assert.h"
-#include "event_read.h"
+#include "event_parts.h"
 
 /* Of two halves that share a place in the cache only the second stays: never predicted. */
 static void wide_remember(struct thread_state *thread, uint64_t address, struct word value,
@@ -112,7 +112,7 @@ static enum event load_look(struct thread_state *thread, struct log_reader *read
                             uint64_t address, bool wide, const struct positions *positions,
                             struct word *value, struct version *version)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:
@@ -121,7 +121,7 @@ static enum event load_look(struct thread_state *thread, struct log_reader *read
         const struct word_cache_entry *known = word_cache(thread, address);
         bool seen = wide ? wide_cached(thread, address, value, version) : known->address == address;
         if (!seen)
-            return reader_diverged(reader, "the log elides a load of a word never seen");
+            return ev_diverged(reader, "the log elides a load of a word never seen");
         if (!wide) {
             *value = (struct word){.low = known->value};
             *version = known->version;
@@ -133,7 +133,7 @@ static enum event load_look(struct thread_state *thread, struct log_reader *read
     }
     const struct record *record = &reader->next;
     if (record->kind != (wide ? RECORD_WIDE : RECORD_LOAD))
-        return reader_diverged(reader, "the log holds another kind of event here");
+        return ev_diverged(reader, "the log holds another kind of event here");
     *value = (struct word){record->value, wide ? record->high : 0};
     *version = version_of(record);
     return writer_passed(thread, record, positions);
@@ -142,12 +142,12 @@ static enum event load_look(struct thread_state *thread, struct log_reader *read
 static enum event load_pass(struct thread_state *thread, struct log_reader *reader,
                             uint64_t address, bool wide, struct word value, struct version version)
 {
-    bool recorded = reader_next(thread, reader) == NEXT_RECORD;
+    bool recorded = ev_next(thread, reader) == NEXT_RECORD;
     if (recorded && wide)
         wide_remember(thread, address, value, version);
     else if (recorded)
         word_remember(thread, address, value.low, version);
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader, uint64_t address,
@@ -200,7 +200,7 @@ enum event ev_wide_store_replay(struct thread_state *thread, struct log_reader *
 enum event ev_mixed_replay(struct thread_state *thread, struct log_reader *reader,
                            const struct positions *positions, uint64_t *value)
 {
-    enum event may = reader_need(thread, reader, RECORD_MIXED);
+    enum event may = ev_need_record(thread, reader, RECORD_MIXED);
     if (may != EVENT_PASS)
         return may;
     const struct positions *needed = &reader->next.vector;
@@ -208,7 +208,7 @@ enum event ev_mixed_replay(struct thread_state *thread, struct log_reader *reade
         if (t != thread->index && positions_get(positions, t) < positions_get(needed, t))
             return EVENT_WAIT;
     *value = reader->next.value;
-    return reader_pass(thread, reader);
+    return ev_pass(thread, reader);
 }
 
 /* Its turn has come: a store whose value memory tells. */
@@ -221,7 +221,7 @@ static enum event rmw_store(struct thread_state *thread, struct log_reader *read
     rmw->old = rmw->memory;
     rmw->new = rmw->update(rmw->operation, rmw->old);
     if (word_same(rmw->new, rmw->old))
-        return reader_diverged(reader, "the log changes a word that the program leaves as it is");
+        return ev_diverged(reader, "the log changes a word that the program leaves as it is");
     rmw->stored = true;
     return rmw->wide
                ? ev_wide_store_replay(thread, reader, stripe, rmw->address, rmw->new, &rmw->version)
@@ -238,7 +238,7 @@ static enum event rmw_load(struct thread_state *thread, struct log_reader *reade
         return may;
     rmw->new = rmw->update(rmw->operation, rmw->old);
     if (!word_same(rmw->new, rmw->old))
-        return reader_diverged(reader, "the log leaves a word as it is that the program changes");
+        return ev_diverged(reader, "the log leaves a word as it is that the program changes");
     rmw->stored = false;
     return load_pass(thread, reader, rmw->address, rmw->wide, rmw->old, version);
 }
@@ -247,7 +247,7 @@ enum event ev_rmw_replay(struct thread_state *thread, struct log_reader *reader,
                          struct order *stripe, const struct positions *positions,
                          struct word_rmw *rmw)
 {
-    switch (reader_next(thread, reader)) {
+    switch (ev_next(thread, reader)) {
     case NEXT_END:
         return EVENT_END;
     case NEXT_BAD:

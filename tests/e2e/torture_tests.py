@@ -1,4 +1,4 @@
-"""Record == replay, from outside: torture.c's answers form one unbroken chain across kills."""
+"""Record == replay, from outside: a torture NF's answers form one unbroken chain across kills."""
 
 import os
 import random
@@ -15,11 +15,11 @@ KILLS = 5
 SNAPSHOT_MS = (200, 1000, 3000, 200, 50)  # short replays and long ones
 
 
-def torture(seed, **settings):
+def torture(seed, program="torture", **settings):
     def test(stage):
-        stage.program("torture")
+        stage.program(program)
         try:
-            faults, figures = Run(stage, seed, **settings).conduct()
+            faults, figures = Run(stage, seed, program=program, **settings).conduct()
         except (Refusal, ProcessDied) as failure:
             raise Broken(str(failure)) from None
         expect(not faults, f"{len(faults)} faults: " + "; ".join(faults[:FAULTS_SHOWN]))

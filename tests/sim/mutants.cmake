@@ -29,6 +29,21 @@ sim_edit(mutant-r6-owner event_word.c
 # R10: a mixed load depends on nothing
 sim_edit(mutant-r10-vector event_word.c
   "dependency->at[t] = log_published(logs[t]);" "dependency->at[t] = 0;")
+# R4: a write attempt that failed because of readers does not wait for them
+sim_edit(mutant-r4-readers event_rw.c
+  "if (!all_passed(thread, &record->vector, passed))\n            return EVENT_WAIT;" "")
+# R4: a failed attempt does not wait for the writer
+sim_edit(mutant-r4-writer event_rw.c
+  "if (order->sequence < reader->next.sequence)\n        return EVENT_WAIT;" "")
+# R7: a read is predicted whatever was written since
+sim_edit(mutant-r7-reader event_rw.c "|| known->sequence != order->sequence" "")
+# R7: a read does not wait for its write
+sim_edit(mutant-r7-wait event_rw.c "order->sequence < wanted ||" "")
+# R7: a write is predicted though others read since
+sim_edit(mutant-r7-elision event_rw.c
+  "atomic_load_explicit(&order->other_reads, memory_order_relaxed) != 0" "false")
+# R7: a writer does not wait for the reads before it
+sim_edit(mutant-r7-reads event_rw.c "done < record->reads || " "")
 # R12: records beyond the cut are kept
 sim_edit(mutant-r12-records stored_log.c "log->length = log->parsed = offset;" "")
 # R12: held outputs within the cut keep their VOR

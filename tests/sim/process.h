@@ -75,6 +75,8 @@ struct causality {
     struct causes thread[SIM_THREADS_MAX];
     struct causes lock[TOY_LOCKS], acquired[TOY_LOCKS];
     struct causes slot[TOY_SLOTS], mixed;
+    /* of the last write, and of what was read since; of the writer's acquisition */
+    struct causes written[TOY_RWLOCKS], read[TOY_RWLOCKS], rw_acquired[TOY_RWLOCKS];
 };
 
 struct shipped_log { /* a LOG frame under way: stable when acknowledged */

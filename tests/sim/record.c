@@ -106,6 +106,83 @@ static bool step_try(struct process *process, uint32_t t, uint32_t object)
     return step_lock(process, t, object);
 }
 
+/* Native lock, record, effect; a failed try looks at a moment at which it is held (R4). */
+static bool step_rw(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_rwlock *lock = &process->nf.rwlock[choice->object];
+    struct toy_thread *thread = toy_thread(process, t);
+    struct step *step = &process->step[t];
+    bool writes = choice->operation == OPERATION_WRITE || choice->operation == OPERATION_TRY_WRITE;
+    bool try = choice->operation == OPERATION_TRY_READ || choice->operation == OPERATION_TRY_WRITE;
+    uint64_t address = toy_rw_address(choice->object);
+
+    switch (step->phase) {
+    case 0:
+        if (lock->writer == 0 && (!writes || lock->readers == 0)) {
+            if (writes) {
+                lock->writer = t + 1;
+                lock->recorded = false;
+            } else {
+                lock->readers++;
+            }
+            step->phase = 1;
+            return true;
+        }
+        if (!try)
+            return false;
+        step->sequence = lock->order.sequence;
+        step->phase = lock->writer != 0 ? 3 : 4;
+        if (lock->writer != 0 && !lock->recorded)
+            step->phase = 0; /* the hook spins */
+        if (lock->writer == 0 && lock->order.reads == lock->order.reads_done)
+            step->phase = 0;
+        step->causes = process->truth.rw_acquired[choice->object];
+        return step->phase != 0;
+    case 1:
+        depends_on(process, t, &process->truth.written[choice->object]);
+        if (writes) {
+            depends_on(process, t, &process->truth.read[choice->object]);
+            ev_write_record(&thread->state, &process->log[t], &lock->order, address);
+            lock->recorded = true;
+        } else {
+            ev_read_record(&thread->state, &process->log[t], &lock->order, address);
+        }
+        happened(process, t);
+        if (writes)
+            process->truth.rw_acquired[choice->object] = process->truth.thread[t];
+        step->phase = 2;
+        return true;
+    case 2:
+        toy_rw_locked(&process->nf, t, choice->object, writes);
+        return finish(process, t);
+    case 3:
+        depends_on(process, t, &step->causes);
+        ev_fail_record(&thread->state, &process->log[t], step->sequence);
+        break;
+    default: /* some reader: it depends on everybody */
+        for (uint32_t j = 0; j < process->nf.threads; j++)
+            depends_on(process, t, &process->truth.thread[j]);
+        ev_fail_readers_record(&thread->state, &process->log[t], step->sequence, process->logs,
+                               process->nf.threads);
+    }
+    happened(process, t);
+    toy_absorb(thread, choice->operation, 0);
+    return finish(process, t);
+}
+
+static void rw_release(struct process *process, uint32_t t)
+{
+    const struct toy_thread *thread = toy_thread(process, t);
+
+    if (thread->writes) {
+        process->truth.written[thread->rw - 1] = process->truth.thread[t];
+        process->truth.read[thread->rw - 1] = (struct causes){0};
+    } else {
+        causes_join(&process->truth.read[thread->rw - 1], &process->truth.thread[t]);
+    }
+    toy_rw_unlock(&process->nf, t);
+}
+
 /* As the hook does: the short way when the seqlock did not move since this thread looked last. */
 static void load_record(struct process *process, uint32_t t, uint32_t index)
 {
@@ -444,6 +521,11 @@ bool process_record_step(struct process *process, uint32_t t)
         return step_lock(process, t, choice.object);
     case OPERATION_TRY:
         return step_try(process, t, choice.object);
+    case OPERATION_READ:
+    case OPERATION_WRITE:
+    case OPERATION_TRY_READ:
+    case OPERATION_TRY_WRITE:
+        return step_rw(process, t, &choice);
     case OPERATION_LOAD:
         return step_load(process, t, &choice);
     case OPERATION_MIXED:
@@ -468,6 +550,9 @@ bool process_record_step(struct process *process, uint32_t t)
     case OPERATION_UNLOCK:
         lock_release(process, t, choice.object);
         toy_thread(process, t)->held &= ~(1u << choice.object);
+        return finish(process, t);
+    case OPERATION_RW_UNLOCK:
+        rw_release(process, t);
         return finish(process, t);
     }
     ASSERT(false);

@@ -54,6 +54,15 @@ static enum event replay_lock(struct process *process, uint32_t t, uint32_t obje
     return event;
 }
 
+static struct positions passed_by_all(const struct process *process)
+{
+    struct positions passed = {.threads = process->nf.threads};
+
+    for (uint32_t j = 0; j < passed.threads; j++)
+        passed.at[j] = process->nf.thread[j].state.position;
+    return passed;
+}
+
 /* A try whose lock is held may only fail: whether it does is tried on copies. */
 static enum event replay_try(struct process *process, uint32_t t, uint32_t object, bool *failed)
 {
@@ -77,13 +86,35 @@ static enum event replay_try(struct process *process, uint32_t t, uint32_t objec
     return event;
 }
 
-static struct positions passed_by_all(const struct process *process)
+static enum event replay_rw(struct process *process, uint32_t t, const struct choice *choice)
 {
-    struct positions passed = {.threads = process->nf.threads};
+    struct toy_rwlock *lock = &process->nf.rwlock[choice->object];
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct log_reader *reader = &process->replay->thread[t].reader;
+    bool writes = choice->operation == OPERATION_WRITE || choice->operation == OPERATION_TRY_WRITE;
+    bool try = choice->operation == OPERATION_TRY_READ || choice->operation == OPERATION_TRY_WRITE;
+    bool free = lock->writer == 0 && (!writes || lock->readers == 0);
+    bool failed = false;
+    struct positions passed = passed_by_all(process);
+    uint64_t address = toy_rw_address(choice->object);
+    enum event event = writes ? ev_write_replay(&thread->state, reader, &lock->order, address, free,
+                                                &passed, try ? &failed : NULL)
+                              : ev_read_replay(&thread->state, reader, &lock->order, address, free,
+                                               try ? &failed : NULL);
 
-    for (uint32_t j = 0; j < passed.threads; j++)
-        passed.at[j] = process->nf.thread[j].state.position;
-    return passed;
+    if (event != EVENT_PASS)
+        return event;
+    if (failed) {
+        toy_absorb(thread, choice->operation, 0);
+        return event;
+    }
+    lock->recorded = true;
+    if (writes)
+        lock->writer = t + 1;
+    else
+        lock->readers++;
+    toy_rw_locked(&process->nf, t, choice->object, writes);
+    return event;
 }
 
 static void replay_install(struct process *process, uint32_t object, struct word value,
@@ -292,6 +323,11 @@ static enum event replay_operation(struct process *process, uint32_t t, const st
         else if (event == EVENT_PASS)
             toy_locked(&process->nf, t, choice->object);
         return event;
+    case OPERATION_READ:
+    case OPERATION_WRITE:
+    case OPERATION_TRY_READ:
+    case OPERATION_TRY_WRITE:
+        return replay_rw(process, t, choice);
     case OPERATION_LOAD:
     case OPERATION_MIXED:
         return replay_load(process, t, choice);
@@ -314,6 +350,9 @@ static enum event replay_operation(struct process *process, uint32_t t, const st
         return EVENT_PASS;
     case OPERATION_SEND:
         return replay_send(process, t, choice);
+    case OPERATION_RW_UNLOCK:
+        toy_rw_unlock(&process->nf, t);
+        return EVENT_PASS;
     case OPERATION_UNLOCK:
         process->nf.lock[choice->object].holder = 0;
         process->nf.thread[t].held &= ~(1u << choice->object);

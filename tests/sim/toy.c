@@ -11,7 +11,9 @@ static void toy_choose_kinds(struct toy_nf *nf, struct random *random)
                                      OPERATION_EXCHANGE, OPERATION_COMPARE};
     static const uint8_t locking[] = {OPERATION_LOCK, OPERATION_TRY, OPERATION_PRODUCE,
                                       OPERATION_CONSUME};
-    uint32_t sort = random_below(random, 4), kinds = random_range(random, 4, 14);
+    static const uint8_t reading[] = {OPERATION_READ, OPERATION_WRITE, OPERATION_TRY_READ,
+                                      OPERATION_TRY_WRITE};
+    uint32_t sort = random_below(random, 5), kinds = random_range(random, 4, 14);
 
     for (uint32_t i = 0; i < kinds; i++) {
         uint8_t kind = (uint8_t)random_below(random, OPERATION_KINDS);
@@ -19,6 +21,8 @@ static void toy_choose_kinds(struct toy_nf *nf, struct random *random)
             kind = racing[random_below(random, sizeof(racing))];
         else if (sort == 1)
             kind = locking[random_below(random, sizeof(locking))];
+        else if (sort == 2)
+            kind = reading[random_below(random, sizeof(reading))];
         nf->kinds[nf->kind_count++] = kind;
     }
 }
@@ -46,6 +50,12 @@ static uint32_t lowest_free_lock(uint32_t held)
     return lock;
 }
 
+static bool takes_lock(enum operation operation)
+{
+    return operation == OPERATION_LOCK || operation == OPERATION_TRY ||
+           operation == OPERATION_PRODUCE || operation == OPERATION_CONSUME;
+}
+
 struct choice toy_choose(const struct toy_nf *nf, uint32_t index)
 {
     const struct toy_thread *thread = &nf->thread[index];
@@ -55,10 +65,13 @@ struct choice toy_choose(const struct toy_nf *nf, uint32_t index)
 
     if (thread->waiting)
         choice.operation = OPERATION_CONSUME_WAIT;
+    bool reads = choice.operation >= OPERATION_READ && choice.operation <= OPERATION_TRY_WRITE;
+    if (thread->rw != 0 && (salt % 3 == 0 || reads || takes_lock(choice.operation)))
+        choice.operation = OPERATION_RW_UNLOCK;
     uint32_t first = lowest_free_lock(thread->held); /* ascending: no deadlock */
     if (thread->held != 0) {
         bool locks = choice.operation == OPERATION_LOCK || choice.operation == OPERATION_TRY;
-        if (salt % 3 == 0 || choice.operation == OPERATION_PRODUCE ||
+        if (salt % 3 == 0 || reads || choice.operation == OPERATION_PRODUCE ||
             choice.operation == OPERATION_CONSUME || (locks && first == TOY_LOCKS))
             choice.operation = OPERATION_UNLOCK;
     }
@@ -70,6 +83,12 @@ struct choice toy_choose(const struct toy_nf *nf, uint32_t index)
         break;
     case OPERATION_UNLOCK:
         choice.object = first - 1;
+        break;
+    case OPERATION_READ:
+    case OPERATION_WRITE:
+    case OPERATION_TRY_READ:
+    case OPERATION_TRY_WRITE:
+        choice.object = (uint32_t)(salt % TOY_RWLOCKS);
         break;
     case OPERATION_LOAD:
     case OPERATION_STORE:
@@ -99,6 +118,32 @@ void toy_locked(struct toy_nf *nf, uint32_t index, uint32_t object)
     if (object == 0)
         nf->mixed = lock->data % 3;
     toy_absorb(thread, OPERATION_LOCK, lock->data);
+}
+
+void toy_rw_locked(struct toy_nf *nf, uint32_t index, uint32_t object, bool writes)
+{
+    struct toy_rwlock *lock = &nf->rwlock[object];
+    struct toy_thread *thread = &nf->thread[index];
+
+    thread->rw = object + 1;
+    thread->writes = writes;
+    if (writes)
+        lock->data = hash2(lock->data, thread->hash);
+    toy_absorb(thread, writes ? OPERATION_WRITE : OPERATION_READ, lock->data);
+}
+
+void toy_rw_unlock(struct toy_nf *nf, uint32_t index)
+{
+    struct toy_thread *thread = &nf->thread[index];
+    struct toy_rwlock *lock = &nf->rwlock[thread->rw - 1];
+
+    if (thread->writes) {
+        lock->writer = 0;
+    } else {
+        ev_read_done(&lock->order);
+        lock->readers--;
+    }
+    thread->rw = 0;
 }
 
 void toy_produced(struct toy_nf *nf)
@@ -140,6 +185,11 @@ uint64_t toy_address(uint32_t word)
             shared += 8;
     }
     return shared;
+}
+
+uint64_t toy_rw_address(uint32_t lock)
+{
+    return 0x20000 + 8 * lock;
 }
 
 struct word toy_update(const void *context, struct word old)

@@ -10,11 +10,13 @@
 #ifndef PALISADE_SIM_TOY_H
 #define PALISADE_SIM_TOY_H
 
+#include "core/event_rw.h"
 #include "core/output_log.h"
 #include "oracle.h"
 #include "random.h"
 
 #define TOY_LOCKS 3u
+#define TOY_RWLOCKS 2u
 #define TOY_WORDS 4u
 #define TOY_WIDE 1u  /* this word has 16 bytes */
 #define TOY_SLOTS 2u /* assigned locks and versions: words share them */
@@ -26,6 +28,10 @@ enum operation {
     OPERATION_RECEIVE,
     OPERATION_LOCK,
     OPERATION_TRY,
+    OPERATION_READ, /* takes a reader-writer lock */
+    OPERATION_WRITE,
+    OPERATION_TRY_READ,
+    OPERATION_TRY_WRITE,
     OPERATION_LOAD,
     OPERATION_STORE,
     OPERATION_CHANGE,   /* RMW that always changes the word */
@@ -41,6 +47,7 @@ enum operation {
     OPERATION_SEND,
     OPERATION_KINDS, /* those below follow from the state */
     OPERATION_UNLOCK = OPERATION_KINDS,
+    OPERATION_RW_UNLOCK,
     OPERATION_CONSUME_WAIT,
 };
 
@@ -57,6 +64,14 @@ struct toy_lock {
     uint64_t data;   /* covered by the lock */
 };
 
+struct toy_rwlock {
+    struct rworder order;
+    uint32_t writer;  /* + 1; the native lock */
+    uint32_t readers; /* that hold it; the native lock */
+    bool recorded;    /* the writer's acquisition is recorded */
+    uint64_t data;    /* covered by the lock */
+};
+
 /* Assigned lock and version of several words. */
 struct toy_slot {
     struct toy_lock lock;
@@ -69,6 +84,8 @@ struct toy_thread {
     uint64_t hash;
     uint32_t operations;
     uint32_t held; /* a bit a lock */
+    uint32_t rw;   /* reader-writer lock it holds, + 1 */
+    bool writes;   /* and for writing */
     bool waiting;  /* on the condition */
 };
 
@@ -79,6 +96,7 @@ struct toy_nf {
     bool large; /* long values and packets */
     struct toy_thread thread[SIM_THREADS_MAX];
     struct toy_lock lock[TOY_LOCKS];
+    struct toy_rwlock rwlock[TOY_RWLOCKS];
     struct toy_slot slot[TOY_SLOTS];
     struct word word[TOY_WORDS];
     uint64_t mixed;          /* written under the first lock, read without */
@@ -94,9 +112,12 @@ struct choice toy_choose(const struct toy_nf *nf, uint32_t thread);
 /* What each kind of operation does to the state, the same in recording and replay. */
 void toy_absorb(struct toy_thread *thread, enum operation operation, uint64_t value);
 void toy_locked(struct toy_nf *nf, uint32_t thread, uint32_t lock);
+void toy_rw_locked(struct toy_nf *nf, uint32_t thread, uint32_t lock, bool writes);
+void toy_rw_unlock(struct toy_nf *nf, uint32_t thread);
 void toy_produced(struct toy_nf *nf);
 void toy_consumed(struct toy_nf *nf, uint32_t thread);
 uint64_t toy_address(uint32_t word);
+uint64_t toy_rw_address(uint32_t lock);
 /* What a store or RMW makes of a word; `choice` is a struct choice. */
 struct word toy_update(const void *choice, struct word old);
 /* Seed, port and length of the n-th packet of a send. */
