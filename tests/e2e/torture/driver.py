@@ -41,7 +41,7 @@ def mix(value, word):
     return value ^ value >> 29
 
 
-def packet_socket(namespace):
+def packet_socket(namespace, device="eth0", protocol=0x0800):
     """An AF_PACKET socket that lives in the namespace; this thread does not stay there."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/thread-self/ns/net", "rb") as home, \
@@ -49,9 +49,9 @@ def packet_socket(namespace):
         if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns")
         try:
-            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
             packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-            packets.bind(("eth0", 0x0800))
+            packets.bind((device, protocol))
         finally:
             libc.setns(home.fileno(), CLONE_NEWNET)
     return packets
