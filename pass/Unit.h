@@ -41,6 +41,7 @@ struct Access {
     unsigned order = 0;              // of the instruction in the unit
     bool write = false;
     bool block = false; // memcpy, memset, or a scalar no hook takes
+    bool mixed = false; // a load of what is stored without hooks, too (R10)
     Fate fate = Fate::Private;
     std::string lock; // held there, when one is
     Place place;
@@ -99,8 +100,8 @@ Place place_of(const llvm::Instruction &instruction);
 bool is_outside(const llvm::Function &function);
 
 // Scan.cpp: inline functions whose body stands in another unit or library too become this unit's
-// own: the copy here is instrumented. Those of libc that the model knows stay outside, those of other
-// libraries that it knows (inline.def) lose their body and are outside from now on.
+// own: the copy here is instrumented. Those of libc that the model knows stay outside, those of
+// other libraries that it knows (inline.def) lose their body and are outside from now on.
 void unit_adopt_inline(Unit &unit);
 // Scan.cpp: unhandled items, notes, externals, defines, calls.
 void unit_scan(Unit &unit);

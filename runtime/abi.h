@@ -101,8 +101,7 @@ unsigned __int128 __palisade_cas16(unsigned __int128 *address, unsigned __int128
 
 /* Instructions that read the time stamp counter or the CPU's random numbers. */
 uint64_t __palisade_rdtsc(void);
-uint64_t __palisade_rdtscp(uint32_t *cpu); /* *cpu is 0 */
-uint64_t __palisade_rdrand(void);          /* never fails; rdseed too */
+uint64_t __palisade_rdrand(void); /* never fails; rdseed too */
 
 /*
  * The note: one per translation unit in section .note.palisade (type PALISADE_NOTE_TYPE, name

@@ -1,5 +1,6 @@
 /*
- * The time stamp counter and the CPU's random numbers, which programs read by instructions.
+ * The time stamp counter and the CPU's random numbers, which programs read by instructions. Which
+ * CPU it was is nobody's business after a takeover: the pass makes it number 0.
  *
  * The counter is a clock of its own slot, coded as differences, in cycles. It never goes back after
  * a takeover: the offset is set at go-live, like those of the other clocks (hooks/value.c).
@@ -52,16 +53,6 @@ uint64_t palisade_rdtsc_restartable(void)
     if (nf_self == NULL)
         return __rdtsc();
     safe_point(nf_self);
-    return read_cycles(nf_self);
-}
-
-/* Which CPU it was is nobody's business after a takeover: always the first. */
-uint64_t palisade_rdtscp_restartable(uint32_t *cpu)
-{
-    if (nf_self == NULL)
-        return __rdtscp(cpu);
-    safe_point(nf_self);
-    *cpu = 0;
     return read_cycles(nf_self);
 }
 

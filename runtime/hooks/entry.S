@@ -55,7 +55,6 @@
         HOOK(load16, load16)
         HOOK(store16, store16)
         HOOK(rdtsc, rdtsc)
-        HOOK(rdtscp, rdtscp)
         HOOK(pthread_mutex_trylock, mutex_trylock)
         HOOK(pthread_mutex_timedlock, mutex_timedlock)
         HOOK(pthread_cond_wait, cond_wait)
