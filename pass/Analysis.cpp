@@ -10,7 +10,8 @@
 //   else                                 racy       relaxed atomics: logged; the loads of the only
 //                                                   thread that writes are its own values: elided
 //
-// What is atomic or volatile is racy wherever it lies, unless one thread alone can be there.
+// What is atomic or volatile is racy wherever it lies, unless it is named, its address goes
+// nowhere, and one thread alone is there.
 //
 // Objects reached through pointers alone are assumed to be guarded as the program does it: covered
 // where a lock is held, private to the thread where none is; both are reported. A field that is
@@ -441,7 +442,11 @@ class Analyser
                          const BitVector &writers, const Seen *bare, bool blind)
     {
         Fate fate = Fate::Logged;
-        if (!stored && !variable.external) {
+        bool known = strict && any && !is_own_global(*found.location.global); // by its address
+        if (known) {
+            variable.class_ = "racy";
+            variable.why = strict_text(*strict);
+        } else if (!stored && !variable.external) {
             variable.class_ = "read-only";
             fate = Fate::ReadOnly;
         } else if (!any || (!written && !variable.external)) {
@@ -529,7 +534,8 @@ class Analyser
         bool nameless = found.location.root == Location::Unknown; // many things, mostly private
         bool strict_only = nameless && strict;                    // those have a name of their own
         bool mixed = any && written && lock < 0 && locked && !nameless && shared(roots);
-        if (any && shared(roots) && (mixed || (strict && (!nameless || strict_only)))) {
+        /* The same field may have another name elsewhere, so who comes here does not tell. */
+        if (any && (mixed || (strict && (!nameless || strict_only)))) {
             variable.class_ = "racy";
             variable.why = strict ? strict_text(*strict)
                            : bare ? "touched both with and without a lock"

@@ -40,6 +40,10 @@ static bool for_each_show(const Value &object, const std::function<bool(const In
         for (const Use &use : value->uses()) {
             if (++uses > USES_MAX)
                 return false;
+            if (isa<ConstantExpr>(use.getUser())) {
+                work.push_back(use.getUser());
+                continue;
+            }
             auto *user = dyn_cast<Instruction>(use.getUser());
             if (!user)
                 return false;
@@ -77,6 +81,16 @@ bool is_own_local(const Value &pointer)
         return false;
     bool shown = false;
     bool all = for_each_show(*base, [&](const Instruction &) {
+        shown = true;
+        return false;
+    });
+    return all && !shown;
+}
+
+bool is_own_global(const GlobalVariable &global)
+{
+    bool shown = false;
+    bool all = for_each_show(global, [&](const Instruction &) {
         shown = true;
         return false;
     });

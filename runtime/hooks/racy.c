@@ -91,8 +91,12 @@ static inline __attribute__((always_inline)) bool load_unchanged(const void *add
     struct nf_thread *thread = nf_self;
     if (__builtin_expect(!recording_plainly() || thread == NULL, 0))
         return false;
-    uint64_t lock = atomic_load_explicit(&slot_of(address)->lock, memory_order_acquire);
+    /* The value first: when the lock has not moved by then, no store had begun. The other way round
+     * a value that came back could be a later one, and what was published with it be seen too
+     * early. */
     *value = word_read(address, bytes).low;
+    atomic_thread_fence(memory_order_acquire);
+    uint64_t lock = atomic_load_explicit(&slot_of(address)->lock, memory_order_acquire);
     return ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock + 1,
                            *value);
 }

