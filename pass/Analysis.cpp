@@ -10,16 +10,24 @@
 //   else                                 racy       relaxed atomics: logged; the loads of the only
 //                                                   thread that writes are its own values: elided
 //
+// What is atomic or volatile is racy wherever it lies, unless it is named, its address goes
+// nowhere, and one thread alone is there.
+//
 // Objects reached through pointers alone are assumed to be guarded as the program does it: covered
-// where a lock is held, private to the thread where none is; both are reported.
+// where a lock is held, private to the thread where none is; both are reported. A field that is
+// touched both ways, or under different locks, is racy. What a function does to a block before
+// anybody else can know it does not count.
 //
 // A lock out of an array, or in a heap object, covers what lies in the same element or object: it
 // is assumed to be that element's lock.
+#include "Escape.h"
 #include "Flow.h"
 #include "Names.h"
 #include "Prepare.h"
 #include "Unit.h"
+#include "Words.h"
 
+#include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/ADT/Statistic.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Instructions.h"
@@ -46,16 +54,21 @@ namespace
 struct Seen {
     Instruction *at = nullptr;
     bool write = false, block = false;
+    bool strict = false;                    // atomic or volatile
     bool threaded = false, certain = false; // in any copy
     bool first = true;                      // no threaded copy joined yet
     bool own = true;                        // in the element its thread was given, all copies
     BitVector held, roots;                  // over the threaded copies
+    bool guarded = false;                   // under a lock of the object's own, in some copy
 };
 
 struct Found {
     Location location;
     std::map<unsigned, Seen> seen; // by number: in the order of the source
 };
+
+// What atomic and volatile accesses are called that reach their word through a bare pointer.
+constexpr const char *STRICT_NAME = "(atomic or volatile, through a pointer)";
 
 class Analyser
 {
@@ -68,8 +81,13 @@ class Analyser
 
     void run()
     {
+        flow.for_each([&](Instruction &instruction, const State &state) {
+            if (isa<LoadInst>(instruction) && instruction.getType()->isPointerTy())
+                found_under[&instruction] = state.held;
+        });
         flow.for_each(
             [&](Instruction &instruction, const State &state) { visit(instruction, state); });
+        add_unvisited();
         for (auto &[name, found] : variables)
             classify(name, found);
         for (const Root &root : flow.roots) {
@@ -86,16 +104,11 @@ class Analyser
   private:
     void visit(Instruction &instruction, const State &state)
     {
-        const DataLayout &layout = unit.module.getDataLayout();
-        if (auto *load = dyn_cast<LoadInst>(&instruction)) {
-            if (!load->isAtomic())
-                note(instruction, state, load->getPointerOperand(), false,
-                     layout.getTypeStoreSize(load->getType()), load->getAlign());
-        } else if (auto *store = dyn_cast<StoreInst>(&instruction)) {
-            if (!store->isAtomic())
-                note(instruction, state, store->getPointerOperand(), true,
-                     layout.getTypeStoreSize(store->getValueOperand()->getType()),
-                     store->getAlign());
+        unsigned number;
+        if (const Instruction *original = prepared.original(instruction, &number))
+            visited.insert(original);
+        if (word_pointer(instruction)) {
+            note(instruction, state);
         } else if (auto *set = dyn_cast<MemSetInst>(&instruction)) {
             note_block(instruction, state, set->getRawDest(), true, set->getLength());
         } else if (auto *copy = dyn_cast<MemTransferInst>(&instruction)) {
@@ -156,15 +169,96 @@ class Analyser
         return argument == 0 && !name.starts_with("strto");
     }
 
-    void note(Instruction &at, const State &state, Value *pointer, bool write, uint64_t bytes,
-              Align align)
+    void note(Instruction &at, const State &state)
     {
-        bool hookable = isPowerOf2_64(bytes) && bytes <= 8 && align.value() >= bytes;
-        Type *type = getLoadStoreType(&at);
-        hookable &=
-            type->isIntegerTy() || type->isPointerTy() || type->isFloatTy() || type->isDoubleTy();
-        for (const Location &location : resolver.resolve(pointer))
-            record(at, state, location, write, !hookable, hookable || bytes < 16 ? 1 : bytes);
+        Value *pointer = word_pointer(at);
+        bool hookable = word_refusal(at).empty();
+        bool strict = is_strict(at);
+        Type *type = isa<LoadInst>(at) ? at.getType() : nullptr;
+        if (auto *store = dyn_cast<StoreInst>(&at))
+            type = store->getValueOperand()->getType();
+        uint64_t bytes = type ? unit.module.getDataLayout().getTypeStoreSize(type) : 1;
+        if (!strict)
+            hookable &= bytes <= 8;
+        for (Location location : resolver.resolve(pointer)) {
+            if (strict && location.root == Location::Local && !is_own_local(*pointer))
+                location = Location{}; // its address is known elsewhere
+            record(at, state, location, !isa<LoadInst>(at), !hookable,
+                   hookable || bytes < 16 ? 1 : bytes);
+        }
+    }
+
+    bool allocates(const CallBase &call) const
+    {
+        const Function *callee = call.getCalledFunction();
+        const model_row *row =
+            callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
+        return row && row->class_ == MODEL_MEMORY && call.getType()->isPointerTy() &&
+               StringRef(row->name) != "realloc" && StringRef(row->name) != "reallocarray";
+    }
+
+    // A lock that is held is the object's own when it lies in an object of the same type, or when
+    // the object was found under it. That others are held, too, means nothing.
+    bool is_guarded(Instruction &copy, const State &state, const Location &location)
+    {
+        const Value *pointer = word_pointer(copy);
+        if (location.root != Location::Heap || !pointer || state.held.none())
+            return false;
+        std::string object = namer.name(Location{Location::Heap, nullptr, location.type, 0}, ~0u);
+        for (unsigned lock : state.held.set_bits())
+            if (StringRef(flow.lock_names[lock]).starts_with(object))
+                return true;
+        SmallVector<const Value *, 4> work{base_of(*pointer)};
+        SmallPtrSet<const Value *, 4> seen;
+        while (!work.empty()) {
+            const Value *base = work.pop_back_val();
+            if (!base || !seen.insert(base).second)
+                continue;
+            if (auto *phi = dyn_cast<PHINode>(base))
+                for (const Value *incoming : phi->incoming_values())
+                    work.push_back(base_of(*incoming));
+            auto under = found_under.find(base);
+            if (under != found_under.end() && under->second.anyCommon(state.held))
+                return true;
+        }
+        return false;
+    }
+
+    // In the clone: nobody else can know the block yet.
+    bool is_fresh_access(Instruction &copy)
+    {
+        auto fresh = [&](const Value *pointer) {
+            return is_fresh(*pointer, copy, [&](const CallBase &call) { return allocates(call); });
+        };
+        if (const Value *pointer = word_pointer(copy))
+            return fresh(pointer);
+        auto *block = dyn_cast<MemIntrinsic>(&copy);
+        return block && fresh(block->getRawDest()) &&
+               (!isa<MemTransferInst>(block) ||
+                fresh(cast<MemTransferInst>(block)->getRawSource()) ||
+                is_own_local(*cast<MemTransferInst>(block)->getRawSource()) ||
+                isa<Constant>(cast<MemTransferInst>(block)->getRawSource()));
+    }
+
+    // Atomic and volatile accesses where the analysis thinks that nobody comes: be careful.
+    void add_unvisited()
+    {
+        unsigned number = prepared.originals.size();
+        for (Function &function : unit.module)
+            for (Instruction &instruction : instructions(function)) {
+                if (!is_strict(instruction) || visited.contains(&instruction) ||
+                    is_outside(function))
+                    continue;
+                Seen &seen = variables[STRICT_NAME].seen[number++];
+                seen.at = &instruction;
+                seen.strict = seen.threaded = true;
+                seen.first = false;
+                seen.write = !isa<LoadInst>(instruction);
+                seen.block = !word_refusal(instruction).empty();
+                seen.held.resize(flow.lock_names.size());
+                seen.roots.resize(flow.roots.size());
+                seen.roots.set(flow.roots.size() - 1);
+            }
     }
 
     void note_block(Instruction &at, const State &state, Value *pointer, bool write, Value *length)
@@ -182,17 +276,20 @@ class Analyser
         Instruction *original = prepared.original(copy, &number);
         if (!original || location.root == Location::Local)
             return;
+        bool strict = is_strict(copy);
         if (location.root == Location::Global &&
-            (location.global->isConstant() || location.global->isThreadLocal() ||
+            (location.global->isConstant() || (location.global->isThreadLocal() && !strict) ||
              is_libc(*location.global)))
             return;
-        Found &found = variables[namer.name(location, bytes)];
+        bool nameless = strict && location.root == Location::Unknown;
+        Found &found = variables[nameless ? STRICT_NAME : namer.name(location, bytes)];
         found.location = location;
         Seen &seen = found.seen[number];
         seen.at = original;
         seen.write |= write;
         seen.block |= block;
-        if (!state.threaded)
+        seen.strict |= strict;
+        if (!state.threaded || (location.root != Location::Global && is_fresh_access(copy)))
             return;
         if (seen.first) {
             seen.held = state.covering(write);
@@ -201,6 +298,7 @@ class Analyser
             seen.held &= state.covering(write);
             seen.roots |= flow.roots_of(*copy.getFunction());
         }
+        seen.guarded |= is_guarded(copy, state, location);
         seen.first = false;
         seen.own &= location.own;
         seen.threaded = true;
@@ -265,15 +363,17 @@ class Analyser
         // Everything that touches the same bytes while threads exist.
         BitVector common(flow.lock_names.size(), true), roots(flow.roots.size()),
             writers(flow.roots.size());
-        bool any = false, written = false, stored = false, is_volatile = false, own = true;
+        bool any = false, written = false, stored = false, own = true;
+        bool blind = false; // a write that no hook sees
+        const Seen *strict = nullptr;
         const Seen *bare = nullptr; // an access without an eligible lock
         for (auto &[other_name, other] : variables) {
             if (!overlap(name, other_name))
                 continue;
             for (auto &[number, seen] : other.seen) {
                 stored |= seen.write;
-                is_volatile |=
-                    seen.at->isVolatile() && !seen.at->isAtomic() && !isa<CallBase>(seen.at);
+                if (seen.strict)
+                    strict = &seen;
                 if (!seen.threaded)
                     continue;
                 any = true;
@@ -282,6 +382,7 @@ class Analyser
                 roots |= seen.roots;
                 if (seen.write) {
                     written = true;
+                    blind |= seen.block && !is_small_block(*seen.at);
                     writers |= seen.roots;
                 }
                 // The store tells a person more than one of many loads.
@@ -290,14 +391,13 @@ class Analyser
             }
         }
         int lock = any ? lock_for(common, name) : -1;
-        if (global && own && any && written && roots.count() == 1 && !variable.external &&
-            !is_volatile)
+        if (global && own && any && written && roots.count() == 1 && !variable.external && !strict)
             classify_own(variable, found);
         else if (global)
-            classify_global(variable, found, lock, any, written, stored, is_volatile, roots,
-                            writers, bare);
+            classify_global(variable, found, lock, any, written, stored, strict, roots, writers,
+                            bare, blind);
         else
-            classify_heap(variable, found, lock, any, written);
+            classify_heap(variable, found, lock, any, written, strict, roots, blind);
         unit.variables.push_back(std::move(variable));
     }
 
@@ -343,11 +443,15 @@ class Analyser
     }
 
     void classify_global(Variable &variable, Found &found, int lock, bool any, bool written,
-                         bool stored, bool is_volatile, const BitVector &roots,
-                         const BitVector &writers, const Seen *bare)
+                         bool stored, const Seen *strict, const BitVector &roots,
+                         const BitVector &writers, const Seen *bare, bool blind)
     {
         Fate fate = Fate::Logged;
-        if (!stored && !variable.external) {
+        bool known = strict && any && !is_own_global(*found.location.global); // by its address
+        if (known) {
+            variable.class_ = "racy";
+            variable.why = strict_text(*strict);
+        } else if (!stored && !variable.external) {
             variable.class_ = "read-only";
             fate = Fate::ReadOnly;
         } else if (!any || (!written && !variable.external)) {
@@ -356,13 +460,13 @@ class Analyser
         } else if (!shared(roots) && !variable.external) {
             variable.class_ = "private";
             fate = Fate::Private;
-        } else if (lock >= 0 && !is_volatile && !variable.external) {
+        } else if (lock >= 0 && !strict && !variable.external) {
             variable.class_ = "covered";
             variable.lock = flow.lock_names[lock];
             fate = Fate::Elided;
         } else {
             variable.class_ = "racy";
-            variable.why = is_volatile ? "it is volatile"
+            variable.why = strict      ? strict_text(*strict)
                            : lock >= 0 ? "other units of the program may touch it without " +
                                              flow.lock_names[lock]
                            : bare ? "no lock is held at " + where(*bare)
@@ -379,12 +483,10 @@ class Analyser
             }
             if (!seen.threaded)
                 add(variable, number, seen, Fate::Init);
-            else if (own && !seen.write && seen.roots == writers && !seen.at->isVolatile())
+            else if (own && !seen.write && seen.roots == writers && !seen.strict)
                 add(variable, number, seen, Fate::Private); // reads what it wrote itself
-            else if (seen.block)
-                add_block(variable, number, seen, roots);
             else
-                add(variable, number, seen, Fate::Logged);
+                add_racy(variable, number, seen, roots, blind);
         }
     }
 
@@ -395,6 +497,24 @@ class Analyser
         variable.why = "each thread has its own element";
         for (auto &[number, seen] : found.seen)
             add(variable, number, seen, seen.threaded ? Fate::AssumedPrivate : Fate::Init);
+    }
+
+    static std::string strict_text(const Seen &seen)
+    {
+        return seen.at->isAtomic() ? "it is atomic" : "it is volatile";
+    }
+
+    // `mixed`: somebody writes to it without a hook, so that a load cannot tell whom it depends on.
+    void add_racy(Variable &variable, unsigned number, const Seen &seen, const BitVector &roots,
+                  bool mixed)
+    {
+        if (seen.block && !is_small_block(*seen.at)) {
+            add_block(variable, number, seen, roots);
+            return;
+        }
+        Access &access = add(variable, number, seen, Fate::Logged);
+        access.block = false; // word by word
+        access.mixed = mixed;
     }
 
     // No hook logs a block. Under a lock it is assumed covered; without one it stands in the way,
@@ -417,12 +537,31 @@ class Analyser
                                       seen.at});
     }
 
-    void classify_heap(Variable &variable, Found &found, int lock, bool any, bool written)
+    void classify_heap(Variable &variable, Found &found, int lock, bool any, bool written,
+                       const Seen *strict, const BitVector &roots, bool blind)
     {
         bool locked = false, bare = false;
         for (auto &[number, seen] : found.seen) {
-            locked |= seen.threaded && seen.held.any();
+            locked |= seen.threaded && seen.guarded;
             bare |= seen.threaded && seen.held.none();
+        }
+        bool nameless = found.location.root == Location::Unknown; // many things, mostly private
+        bool strict_only = nameless && strict;                    // those have a name of their own
+        bool mixed = any && written && lock < 0 && locked && !nameless && shared(roots);
+        /* The same field may have another name elsewhere, so who comes here does not tell. */
+        if (any && (mixed || (strict && (!nameless || strict_only)))) {
+            variable.class_ = "racy";
+            variable.why = strict ? strict_text(*strict)
+                           : bare ? "touched both with and without a lock"
+                                  : "touched under different locks";
+            /* Another unit may touch it under a lock, and log nothing. */
+            bool unseen = mixed && !strict && !unit.options.whole_program;
+            for (auto &[number, seen] : found.seen)
+                if (!seen.threaded)
+                    add(variable, number, seen, Fate::Init);
+                else
+                    add_racy(variable, number, seen, roots, blind || unseen);
+            return;
         }
         if (!any || !written) {
             variable.class_ = "assumed-init";
@@ -430,10 +569,7 @@ class Analyser
             variable.class_ = "assumed-covered";
             variable.lock = flow.lock_names[lock];
         } else {
-            variable.class_ = locked ? "assumed-mixed" : "assumed-private";
-            if (locked)
-                variable.why =
-                    bare ? "touched both with and without a lock" : "touched under different locks";
+            variable.class_ = "assumed-private";
         }
         for (auto &[number, seen] : found.seen)
             add(variable, number, seen,
@@ -454,6 +590,8 @@ class Analyser
     Namer namer;
     Flow flow;
     std::map<std::string, Found> variables;
+    SmallPtrSet<const Instruction *, 32> visited;   // originals
+    DenseMap<const Value *, BitVector> found_under; // locks held at loads of pointers
 };
 
 } // namespace

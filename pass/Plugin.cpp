@@ -2,6 +2,7 @@
 //
 // The pass runs at PipelineStart: only there are static-inline functions still calls. It is
 // required, so that it also runs at -O0 and on optnone code.
+#include "Assembly.h"
 #include "Unit.h"
 
 #include "llvm/IR/Module.h"
@@ -50,6 +51,7 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
         unit_analyse(unit);
         unit_emit_remarks(unit);
         unit_retarget_accesses(unit);
+        unit_retarget_assembly(unit);
         unit_retarget_calls(unit);
         unit_move_constructors(unit);
         unit_wrap_main(unit);

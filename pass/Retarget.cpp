@@ -1,6 +1,7 @@
-// Retargets the unit by the call model: a call of F becomes a call of __palisade_F, racy loads and
-// stores become calls of __palisade_load/store.
+// Retargets the unit by the call model: a call of F becomes a call of __palisade_F, and the
+// accesses that the analysis chose become calls of the hooks of words (Words.cpp).
 #include "Unit.h"
+#include "Words.h"
 
 #include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/ADT/Statistic.h"
@@ -12,8 +13,6 @@
 using namespace llvm;
 
 STATISTIC(NumRetargeted, "Functions retargeted to their hooks");
-STATISTIC(NumLoads, "Racy loads logged");
-STATISTIC(NumStores, "Racy stores logged");
 
 namespace palisade
 {
@@ -153,77 +152,6 @@ void unit_retarget_calls(Unit &unit)
     }
 }
 
-static Type *word_type(LLVMContext &context, uint64_t bytes)
-{
-    return IntegerType::get(context, static_cast<unsigned>(bytes * 8));
-}
-
-static Value *to_word(IRBuilder<> &builder, Value *value, Type *word)
-{
-    if (value->getType() == word)
-        return value;
-    if (value->getType()->isPointerTy())
-        return builder.CreatePtrToInt(value, word);
-    if (value->getType()->isIntegerTy()) // i1 and other odd widths
-        return builder.CreateZExt(value, word);
-    return builder.CreateBitCast(value, word);
-}
-
-static Value *from_word(IRBuilder<> &builder, Value *word, Type *type)
-{
-    if (word->getType() == type)
-        return word;
-    if (type->isPointerTy())
-        return builder.CreateIntToPtr(word, type);
-    if (type->isIntegerTy())
-        return builder.CreateTrunc(word, type);
-    return builder.CreateBitCast(word, type);
-}
-
-// A hook neither throws nor returns late, but it reads and writes memory of its own.
-static FunctionCallee word_hook(Module &module, const Twine &name, FunctionType *type)
-{
-    AttributeList attributes;
-    attributes = attributes.addFnAttribute(module.getContext(), Attribute::NoUnwind);
-    std::string text = name.str();
-    return module.getOrInsertFunction(text, type, attributes);
-}
-
-static void log_load(Module &module, LoadInst &load)
-{
-    uint64_t bytes = module.getDataLayout().getTypeStoreSize(load.getType());
-    Type *word = word_type(module.getContext(), bytes);
-    FunctionCallee hook = word_hook(module, "__palisade_load" + Twine(bytes),
-                                    FunctionType::get(word, {load.getPointerOperandType()}, false));
-    IRBuilder<> builder(&load);
-    CallInst *call = builder.CreateCall(hook, {load.getPointerOperand()});
-    if (bytes < 4)
-        call->addRetAttr(Attribute::ZExt); // as clang passes uint8_t and uint16_t
-    Value *value = from_word(builder, call, load.getType());
-    value->takeName(&load);
-    load.replaceAllUsesWith(value);
-    load.eraseFromParent();
-    NumLoads++;
-}
-
-static void log_store(Module &module, StoreInst &store)
-{
-    Value *value = store.getValueOperand();
-    uint64_t bytes = module.getDataLayout().getTypeStoreSize(value->getType());
-    Type *word = word_type(module.getContext(), bytes);
-    FunctionCallee hook =
-        word_hook(module, "__palisade_store" + Twine(bytes),
-                  FunctionType::get(Type::getVoidTy(module.getContext()),
-                                    {store.getPointerOperandType(), word}, false));
-    IRBuilder<> builder(&store);
-    CallInst *call =
-        builder.CreateCall(hook, {store.getPointerOperand(), to_word(builder, value, word)});
-    if (bytes < 4)
-        call->addParamAttr(1, Attribute::ZExt);
-    store.eraseFromParent();
-    NumStores++;
-}
-
 void unit_retarget_accesses(Unit &unit)
 {
     SmallPtrSet<Instruction *, 32> done; // one instruction may stand for several variables
@@ -231,10 +159,7 @@ void unit_retarget_accesses(Unit &unit)
         for (Access &access : variable.accesses) {
             if (access.fate != Fate::Logged || access.block || !done.insert(access.at).second)
                 continue;
-            if (auto *load = dyn_cast<LoadInst>(access.at))
-                log_load(unit.module, *load);
-            else
-                log_store(unit.module, *cast<StoreInst>(access.at));
+            word_retarget(*access.at, access.mixed);
         }
     for (Variable &variable : unit.variables)
         for (Access &access : variable.accesses)

@@ -1,5 +1,8 @@
 // Looks at every instruction that will run and names what replay cannot repeat (G8).
+#include "Assembly.h"
+#include "Escape.h"
 #include "Unit.h"
+#include "Words.h"
 
 #include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/ADT/SmallString.h"
@@ -223,49 +226,31 @@ class Scanner
 
     void scan(Instruction &instruction)
     {
-        static const char *const use_mutex = "guard it with a pthread mutex: atomics are not "
-                                             "modelled yet";
-        if (auto *load = dyn_cast<LoadInst>(&instruction)) {
-            if (load->isAtomic())
-                unhandled(instruction, "atomic", "atomic load" + of(*load->getPointerOperand()),
-                          use_mutex);
-            else if (load->isVolatile())
-                scan_volatile(instruction, load->getPointerOperand());
-        } else if (auto *store = dyn_cast<StoreInst>(&instruction)) {
-            if (store->isAtomic())
-                unhandled(instruction, "atomic", "atomic store" + of(*store->getPointerOperand()),
-                          use_mutex);
-            else if (store->isVolatile())
-                scan_volatile(instruction, store->getPointerOperand());
-        } else if (auto *rmw = dyn_cast<AtomicRMWInst>(&instruction)) {
-            unhandled(instruction, "atomic",
-                      "atomic " + AtomicRMWInst::getOperationName(rmw->getOperation()) +
-                          of(*rmw->getPointerOperand()),
-                      use_mutex);
-        } else if (auto *exchange = dyn_cast<AtomicCmpXchgInst>(&instruction)) {
-            unhandled(instruction, "atomic",
-                      "atomic compare-exchange" + of(*exchange->getPointerOperand()), use_mutex);
-        } else if (auto *fence = dyn_cast<FenceInst>(&instruction)) {
-            // A fence of the compiler or a signal handler orders nothing between threads.
-            if (fence->getSyncScopeID() != SyncScope::SingleThread)
-                unhandled(instruction, "atomic", "memory fence", use_mutex);
-        } else if (auto *call = dyn_cast<CallBase>(&instruction)) {
+        if (auto *call = dyn_cast<CallBase>(&instruction)) {
             scan_call(*call);
+            if (!isa<MemIntrinsic>(call))
+                return;
         }
+        if (is_strict(instruction))
+            scan_strict(instruction);
     }
 
-    void scan_volatile(Instruction &at, const Value *pointer)
+    // Atomic and volatile accesses meet a hook, if there is one for such words.
+    void scan_strict(Instruction &at)
     {
-        const Value *base = pointer->stripInBoundsOffsets();
-        if (isa<AllocaInst>(base))
-            return;
-        if (auto *global = dyn_cast<GlobalVariable>(base)) {
+        const Value *pointer = word_pointer(at);
+        if (auto *block = dyn_cast<MemIntrinsic>(&at))
+            pointer = block->getRawDest();
+        std::string refusal = word_refusal(at);
+        auto *global = dyn_cast<GlobalVariable>(pointer->stripInBoundsOffsets());
+        if (!refusal.empty() && !is_own_local(*pointer))
+            unhandled(
+                at, at.isAtomic() ? "atomic" : "volatile", refusal + of(*pointer),
+                "use aligned integers or pointers of 1, 2, 4, 8 or 16 bytes, or guard it with "
+                "a mutex");
+        else if (global && !at.isAtomic())
             unit.notes.push_back({"volatile", global->getName().str(), place_of(at),
                                   "a volatile variable: its accesses are logged", &at});
-            return;
-        }
-        unhandled(at, "volatile", "volatile access through a pointer",
-                  "guard the data with a mutex and drop the qualifier");
     }
 
     void scan_call(CallBase &call)
@@ -278,21 +263,6 @@ class Scanner
         if (!intrinsic)
             return;
         switch (intrinsic->getIntrinsicID()) {
-        case Intrinsic::x86_rdtsc:
-        case Intrinsic::x86_rdtscp:
-        case Intrinsic::readcyclecounter:
-            unhandled(call, "intrinsic", "reads the time stamp counter",
-                      "use clock_gettime(CLOCK_MONOTONIC)");
-            break;
-        case Intrinsic::x86_rdrand_16:
-        case Intrinsic::x86_rdrand_32:
-        case Intrinsic::x86_rdrand_64:
-        case Intrinsic::x86_rdseed_16:
-        case Intrinsic::x86_rdseed_32:
-        case Intrinsic::x86_rdseed_64:
-            unhandled(call, "intrinsic", "reads the random number generator of the CPU",
-                      "use getrandom");
-            break;
         case Intrinsic::x86_rdpmc:
         case Intrinsic::x86_rdpid:
         case Intrinsic::x86_xbegin:
@@ -307,9 +277,9 @@ class Scanner
 
     void scan_asm(CallBase &call, const InlineAsm &text)
     {
+        if (asm_kind(call) != AsmKind::Unknown)
+            return;
         StringRef code = StringRef(text.getAsmString()).trim();
-        if (code.empty() || code == "pause" || code == "rep; nop" || code == "nop")
-            return; // a barrier for the compiler, or a hint
         for (StringRef word :
              {"rdtsc", "rdpmc", "rdrand", "rdseed", "rdpid", "syscall", "int $$0x80"})
             if (code.contains(word)) {

@@ -41,6 +41,7 @@ struct Access {
     unsigned order = 0;              // of the instruction in the unit
     bool write = false;
     bool block = false; // memcpy, memset, or a scalar no hook takes
+    bool mixed = false; // a load of what is stored without hooks, too (R10)
     Fate fate = Fate::Private;
     std::string lock; // held there, when one is
     Place place;

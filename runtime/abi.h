@@ -80,15 +80,59 @@
 int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int, char **, char **),
                      uint32_t abi);
 
-/* Named globals accessed without a lock (R5, R6): aligned scalars of 1, 2, 4, 8 bytes. */
+/*
+ * Words that threads share without a lock: racy, volatile and atomic ones, aligned to their size
+ * (R5, R6). Every hook is sequentially consistent, whatever order the program asked for.
+ */
 uint8_t __palisade_load1(const uint8_t *address);
 uint16_t __palisade_load2(const uint16_t *address);
 uint32_t __palisade_load4(const uint32_t *address);
 uint64_t __palisade_load8(const uint64_t *address);
+unsigned __int128 __palisade_load16(const unsigned __int128 *address);
 void __palisade_store1(uint8_t *address, uint8_t value);
 void __palisade_store2(uint16_t *address, uint16_t value);
 void __palisade_store4(uint32_t *address, uint32_t value);
 void __palisade_store8(uint64_t *address, uint64_t value);
+void __palisade_store16(unsigned __int128 *address, unsigned __int128 value);
+
+/* Loads of a word that is also stored without a hook (R10). */
+uint8_t __palisade_mixed1(const uint8_t *address);
+uint16_t __palisade_mixed2(const uint16_t *address);
+uint32_t __palisade_mixed4(const uint32_t *address);
+uint64_t __palisade_mixed8(const uint64_t *address);
+
+/* Read-modify-write; returns what the word held. The pass passes a constant. */
+enum palisade_rmw {
+    PALISADE_RMW_EXCHANGE,
+    PALISADE_RMW_ADD,
+    PALISADE_RMW_SUB,
+    PALISADE_RMW_AND,
+    PALISADE_RMW_NAND,
+    PALISADE_RMW_OR,
+    PALISADE_RMW_XOR,
+    PALISADE_RMW_MAX, /* signed */
+    PALISADE_RMW_MIN,
+    PALISADE_RMW_UMAX,
+    PALISADE_RMW_UMIN,
+};
+uint8_t __palisade_rmw1(uint8_t *address, uint8_t operand, uint32_t operation);
+uint16_t __palisade_rmw2(uint16_t *address, uint16_t operand, uint32_t operation);
+uint32_t __palisade_rmw4(uint32_t *address, uint32_t operand, uint32_t operation);
+uint64_t __palisade_rmw8(uint64_t *address, uint64_t operand, uint32_t operation);
+unsigned __int128 __palisade_rmw16(unsigned __int128 *address, unsigned __int128 operand,
+                                   uint32_t operation);
+
+/* Compare-exchange; returns what the word held: it succeeded when that is `expected`. */
+uint8_t __palisade_cas1(uint8_t *address, uint8_t expected, uint8_t desired);
+uint16_t __palisade_cas2(uint16_t *address, uint16_t expected, uint16_t desired);
+uint32_t __palisade_cas4(uint32_t *address, uint32_t expected, uint32_t desired);
+uint64_t __palisade_cas8(uint64_t *address, uint64_t expected, uint64_t desired);
+unsigned __int128 __palisade_cas16(unsigned __int128 *address, unsigned __int128 expected,
+                                   unsigned __int128 desired);
+
+/* Instructions that read the time stamp counter or the CPU's random numbers. */
+uint64_t __palisade_rdtsc(void);
+uint64_t __palisade_rdrand(void); /* never fails; rdseed too */
 
 /*
  * Locks of one word (0 is free), whatever their own names are: pthread_spin_*, and static-inline

@@ -30,14 +30,13 @@
     512 /* virtual descriptors: below FD_SETSIZE, above what the process opens */
 #define DESCRIPTORS_MAX 448u
 #define DESCRIPTOR_WORDS 8u
-#define STRIPES 64u        /* assigned locks of racy words (R6) */
-#define VERSIONS_MAX 1024u /* racy words a program may have; power of two */
+#define WORD_SLOTS 4096u /* assigned locks and versions of words; power of two: hooks/word.h */
 #define TLS_MAX_BYTES 4096u
 
 /*
- * A pthread_mutex_t as instrumented code sees it: 40 bytes in place of glibc's, so that the shadow
- * of a lock needs no look-up and travels with the program's memory (R11). `kind` keeps glibc's
- * offset, so static initialisers mean what they say.
+ * A pthread_mutex_t as instrumented code sees it: 40 bytes in place of glibc's, so that the
+ * shadow of a lock needs no look-up and travels with the program's memory (R11). `kind` keeps
+ * glibc's offset, so static initialisers mean what they say.
  */
 struct nf_mutex {
     _Atomic uint32_t word;   /* 0 free, 1 held, 2 held and waited for */
@@ -129,12 +128,16 @@ struct nf_values {
     struct nf_exit_handler quick_handlers[ATEXIT_MAX];
 };
 
-/* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */
-struct word_version {
-    _Atomic uint64_t address;
-    _Atomic uint32_t lock;
-    struct version version;
+/*
+ * Assigned lock and version of the words whose address leads here (R5, R6): hooks/word.h. The last
+ * owner is the last writer, so `order` and `written` are the version.
+ */
+struct word_slot {
+    _Atomic uint64_t lock; /* two more with every store, odd during one: lock and seqlock */
+    struct order order;    /* guarded by lock */
+    position written;      /* by order.owner */
 };
+_Static_assert(sizeof(struct word_slot) == 32, "two to a cache line");
 
 struct image {
     uint32_t thread_count; /* indices ever given out; guarded by threads_lock */
@@ -142,16 +145,15 @@ struct image {
     struct nf_mutex descriptors_lock; /* descriptors and queues are given out under it */
     struct nf_mutex heap_lock;
     struct nf_mutex keys_lock;
-    struct nf_mutex stripes[STRIPES];
     struct nf_queue queues[QUEUES_MAX];
     struct nf_descriptor descriptors[DESCRIPTORS_MAX];
     char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
-    struct word_version versions[VERSIONS_MAX];
     struct word_order word_orders[WORD_ORDERS];
     struct opaque_lock opaque_locks[OPAQUE_LOCKS_MAX];
-    struct nf_key keys[KEYS_MAX];          /* guarded by keys_lock */
+    struct nf_key keys[KEYS_MAX]; /* guarded by keys_lock */
     struct nf_values values;
+    _Alignas(64) struct word_slot words[WORD_SLOTS];
     struct nf_thread threads[THREADS_MAX]; /* snapshots carry the first thread_count of these */
     _Alignas(4096) uint8_t tls[THREADS_MAX][TLS_MAX_BYTES]; /* PT_TLS, gathered at the barrier */
 };

@@ -11,13 +11,6 @@ void thread_state_segment(struct thread_state *thread)
     codec_reset(&thread->codec, thread->position);
 }
 
-static void word_remember(struct thread_state *thread, uint64_t address, uint64_t value,
-                          struct version version)
-{
-    *word_cache(thread, address) =
-        (struct word_cache_entry){.address = address, .value = value, .version = version};
-}
-
 /* ---- recording ---- */
 
 void ev_fail_record(struct thread_state *thread, struct log *log, uint64_t sequence)
@@ -56,36 +49,6 @@ uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t pa
     uint64_t first = thread->outputs + 1;
     thread->outputs += packets;
     return first;
-}
-
-void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address, uint64_t value,
-                    struct version version)
-{
-    ASSERT(address != 0);
-    if (ev_load_predicted(thread, log, address, value, version))
-        return;
-    position at = ++thread->position;
-    uint32_t writer = version.writer == 0 ? NO_THREAD : version.writer - 1;
-    log_append(log, record_load(&thread->codec, ev_space(log), at, value, writer, version.written));
-    word_remember(thread, address, value, version);
-    log_publish(log, at);
-}
-
-void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp)
-{
-    DEBUG_ASSERT(word_cache(thread, address)->address == address && stamp != 0);
-    word_cache(thread, address)->stamp = stamp;
-}
-
-struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
-                               uint64_t address, uint64_t value)
-{
-    ASSERT(address != 0);
-    position at = ev_order_step(thread, log, stripe);
-    struct version version = {thread->index + 1, at};
-    word_remember(thread, address, value, version);
-    log_publish(log, at);
-    return version;
 }
 
 /* ---- reading a stored log ---- */
@@ -178,9 +141,8 @@ enum event ev_need_record(const struct thread_state *thread, struct log_reader *
 
 /* ---- replaying ---- */
 
-/* May this thread take `order` now? Changes nothing. */
-static enum event order_may(const struct thread_state *thread, struct log_reader *reader,
-                            const struct order *order)
+enum event order_may(const struct thread_state *thread, struct log_reader *reader,
+                     const struct order *order)
 {
     switch (ev_next(thread, reader)) {
     case NEXT_END:
@@ -201,8 +163,7 @@ static enum event order_may(const struct thread_state *thread, struct log_reader
     return order->sequence + 1 == reader->next.sequence ? EVENT_PASS : EVENT_WAIT;
 }
 
-static enum event order_take(struct thread_state *thread, struct log_reader *reader,
-                             struct order *order)
+enum event order_take(struct thread_state *thread, struct log_reader *reader, struct order *order)
 {
     order->sequence++;
     order->owner = thread->index + 1;
@@ -307,48 +268,6 @@ enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader,
     *first = thread->outputs + 1;
     thread->outputs += packets;
     return ev_pass(thread, reader);
-}
-
-enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader, uint64_t address,
-                          const struct positions *positions, uint64_t *value)
-{
-    const struct word_cache_entry *known = word_cache(thread, address);
-    switch (ev_next(thread, reader)) {
-    case NEXT_END:
-        return EVENT_END;
-    case NEXT_BAD:
-        return EVENT_DIVERGED;
-    case NEXT_PREDICTED:
-        if (known->address != address)
-            return ev_diverged(reader, "the log elides a load of a word never seen");
-        *value = known->value;
-        return ev_pass(thread, reader);
-    case NEXT_RECORD:
-        break;
-    }
-    const struct record *record = &reader->next;
-    if (record->kind != RECORD_LOAD)
-        return ev_diverged(reader, "the log holds another kind of event here");
-    if (record->writer != NO_THREAD && record->writer != thread->index &&
-        positions_get(positions, record->writer) < record->written)
-        return EVENT_WAIT;
-    struct version version = {record->writer + 1, record->written}; /* NO_THREAD -> 0 */
-    word_remember(thread, address, record->value, version);
-    *value = record->value;
-    return ev_pass(thread, reader);
-}
-
-enum event ev_store_replay(struct thread_state *thread, struct log_reader *reader,
-                           struct order *stripe, uint64_t address, uint64_t value,
-                           struct version *version)
-{
-    enum event may = order_may(thread, reader, stripe);
-    if (may != EVENT_PASS)
-        return may;
-    order_take(thread, reader, stripe);
-    *version = (struct version){thread->index + 1, thread->position};
-    word_remember(thread, address, value, *version);
-    return EVENT_PASS;
 }
 
 enum event ev_signal_replay(struct thread_state *thread, struct log_reader *reader, uint32_t *what,

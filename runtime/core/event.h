@@ -11,6 +11,8 @@
  * EVENT_END: the log of this thread ends here (maximal cut, G3, or wait for more). EVENT_DIVERGED:
  * the log says otherwise than the program (G6); `why` in the reader names it.
  *
+ * Words (racy, atomic, volatile) have a header of their own, event_word.h, which this one includes.
+ *
  * Rules: R1, R2, R4, R5, R6, R7, R8, R10 of DESIGN section 6 = docs/architecture.md "Rules".
  */
 #ifndef PALISADE_CORE_EVENT_H
@@ -87,25 +89,6 @@ static inline void ev_receive_record(struct thread_state *thread, struct log *lo
  */
 uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
                        struct log *const *logs, uint32_t threads, struct positions *vor);
-/* Racy load that read (value, version) as a pair (R5). `address` keys the cache. */
-void ev_load_record(struct thread_state *thread, struct log *log, uint64_t address, uint64_t value,
-                    struct version version);
-/* The same, but only if the load is predicted; false: nothing happened. */
-static inline bool ev_load_predicted(struct thread_state *thread, struct log *log, uint64_t address,
-                                     uint64_t value, struct version version);
-/*
- * The same without looking at the version: when `stamp`, which the caller changes with every store
- * to the word, is the one of this thread's last load, and the value is the same too, the load is
- * predicted. The value must be looked at: a store that no hook sees (a signal handler, a unit that
- * holds a lock: R10) leaves the stamp alone. False: nothing happened, take the long way.
- */
-static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
-                                   uint64_t stamp, uint64_t value);
-/* After ev_load_record: the word had this (value, version) under `stamp`, which is not 0. */
-void ev_load_stamp(struct thread_state *thread, uint64_t address, uint64_t stamp);
-/* Store or RMW under its assigned lock (R6): new value; returns the version to install. */
-struct version ev_store_record(struct thread_state *thread, struct log *log, struct order *stripe,
-                               uint64_t address, uint64_t value);
 /* A signal is delivered here: `what` and what was left of the wait that it ends (R19). */
 void ev_signal_record(struct thread_state *thread, struct log *log, uint32_t what, int64_t left);
 
@@ -155,13 +138,6 @@ enum event ev_receive_replay(struct thread_state *thread, struct log_reader *rea
 /* *first: number of the first packet. */
 enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
                          uint64_t *first);
-/* `positions` tells how far each thread has come: EVENT_WAIT until the writer has passed. */
-enum event ev_load_replay(struct thread_state *thread, struct log_reader *reader, uint64_t address,
-                          const struct positions *positions, uint64_t *value);
-enum event ev_store_replay(struct thread_state *thread, struct log_reader *reader,
-                           struct order *stripe, uint64_t address, uint64_t value,
-                           struct version *version);
-
 /*
  * EVENT_PASS: a signal was delivered here. EVENT_WAIT: the log holds another event, and nothing
  * happened: the caller goes on to that one.
@@ -176,5 +152,6 @@ enum event ev_signal_replay(struct thread_state *thread, struct log_reader *read
 void thread_state_segment(struct thread_state *thread);
 
 #include "event_hot.h"
+#include "event_word.h"
 
 #endif

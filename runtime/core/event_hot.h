@@ -59,32 +59,4 @@ static inline void ev_receive_record(struct thread_state *thread, struct log *lo
     log_publish(log, at);
 }
 
-/* The cache of racy words is direct-mapped, so that eviction repeats itself (R5). */
-static inline struct word_cache_entry *word_cache(struct thread_state *thread, uint64_t address)
-{
-    return &thread->words[address * 0x9E3779B97F4A7C15ull >> 58];
-}
-_Static_assert(WORD_CACHE_ENTRIES == 64, "word_cache takes the top 6 bits of the hash");
-
-static inline bool ev_load_predicted(struct thread_state *thread, struct log *log, uint64_t address,
-                                     uint64_t value, struct version version)
-{
-    const struct word_cache_entry *cached = word_cache(thread, address);
-    if (cached->address != address || cached->value != value ||
-        cached->version.writer != version.writer || cached->version.written != version.written)
-        return false;
-    log_publish(log, ++thread->position);
-    return true;
-}
-
-static inline bool ev_load_stamped(struct thread_state *thread, struct log *log, uint64_t address,
-                                   uint64_t stamp, uint64_t value)
-{
-    const struct word_cache_entry *cached = word_cache(thread, address);
-    if (cached->stamp != stamp || cached->value != value || cached->address != address)
-        return false;
-    log_publish(log, ++thread->position);
-    return true;
-}
-
 #endif

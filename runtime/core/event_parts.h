@@ -1,6 +1,6 @@
 /*
  * What the parts of the events share: how a replay asks the log about the thread's next event.
- * event.c, event_rw.c; nobody else includes this.
+ * event.c, event_rw.c, event_word.c; nobody else includes this.
  */
 #ifndef PALISADE_CORE_EVENT_PARTS_H
 #define PALISADE_CORE_EVENT_PARTS_H
@@ -20,5 +20,10 @@ enum event ev_need_record(const struct thread_state *thread, struct log_reader *
  */
 enum event ev_pass(struct thread_state *thread, struct log_reader *reader);
 enum event ev_diverged(struct log_reader *reader, const char *why);
+
+/* May this thread take `order` now? Changes nothing. */
+enum event order_may(const struct thread_state *thread, struct log_reader *reader,
+                     const struct order *order);
+enum event order_take(struct thread_state *thread, struct log_reader *reader, struct order *order);
 
 #endif

@@ -44,6 +44,15 @@ uint32_t record_load(struct codec *codec, uint8_t *out, position at, uint64_t va
     return (uint32_t)(varint_write(end, written) - out);
 }
 
+uint32_t record_wide(struct codec *codec, uint8_t *out, position at, uint64_t low, uint64_t high,
+                     uint32_t writer, position written)
+{
+    uint8_t *end = record_head(codec, out, RECORD_WIDE, at);
+    end = varint_write(varint_write(end, low), high);
+    end = varint_write(end, writer == NO_THREAD ? 0 : writer + 1);
+    return (uint32_t)(varint_write(end, written) - out);
+}
+
 uint32_t record_read(struct codec *codec, uint8_t *out, position at, uint64_t sequence)
 {
     uint8_t *end = record_head(codec, out, RECORD_READ, at);
@@ -190,7 +199,10 @@ static void scan_body(struct scan *scan, const struct codec *codec, struct recor
         scan_vector(scan, codec, &out->vector);
         break;
     case RECORD_LOAD:
+    case RECORD_WIDE:
         out->value = scan_varint(scan);
+        if (out->kind == RECORD_WIDE)
+            out->high = scan_varint(scan);
         out->writer = (uint32_t)scan_bounded(scan, 0, THREADS_MAX) - 1; /* 0 -> NO_THREAD */
         out->written = scan_varint(scan);
         break;
@@ -248,6 +260,7 @@ const char *record_kind_name(enum record_kind kind)
         [RECORD_BYTES] = "bytes", [RECORD_CLOCK] = "clock", [RECORD_RECEIVE] = "receive",
         [RECORD_OUT] = "out",     [RECORD_LOAD] = "load",   [RECORD_READ] = "read",
         [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed", [RECORD_SIGNAL] = "signal",
+        [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed", [RECORD_WIDE] = "wide",
     };
     return (unsigned)kind < RECORD_KINDS && names[kind] ? names[kind] : "unknown";
 }

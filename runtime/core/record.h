@@ -17,6 +17,7 @@
  *   READ     write sequence (R7)            WRITE    sequence, reads since the last write (R7)
  *   MIXED    value, positions of all threads as in OUT (R10)
  *   SIGNAL   what was delivered (hooks/signal.c), signed: what was left of the wait it ended (R19)
+ *   WIDE     LOAD of 16 bytes: low half, high half, writer + 1, writer's position
  *
  * Deltas refer to a `struct codec`, zeroed at every snapshot barrier and at go-live, on both
  * sides: a log can be read from any such point without what lies before it. (codec.position is
@@ -45,6 +46,7 @@ enum record_kind {
     RECORD_WRITE,
     RECORD_MIXED,
     RECORD_SIGNAL,
+    RECORD_WIDE,
     RECORD_KINDS
 };
 
@@ -69,9 +71,10 @@ struct record {
     int64_t number;          /* NUMBER; CLOCK: the absolute nanoseconds; SIGNAL: left of a wait */
     uint32_t slot;           /* CLOCK: slot; RECEIVE: queue */
     uint32_t count;          /* OUT: packets; RECEIVE: ranges; BYTES: length; SIGNAL: what */
-    uint64_t value;          /* LOAD, MIXED */
-    uint32_t writer;         /* LOAD: thread or NO_THREAD */
-    position written;        /* LOAD: the writer's position */
+    uint64_t value;          /* LOAD, MIXED; WIDE: low half */
+    uint64_t high;           /* WIDE */
+    uint32_t writer;         /* LOAD, WIDE: thread or NO_THREAD */
+    position written;        /* LOAD, WIDE: the writer's position */
     struct positions vector; /* OUT, MIXED */
     struct id_range ranges[RECORD_RANGES_MAX];
     const uint8_t *bytes; /* BYTES: points into the decoded stream */
@@ -106,6 +109,8 @@ uint32_t record_write(struct codec *codec, uint8_t *out, position at, uint64_t s
 uint32_t record_mixed(struct codec *codec, uint8_t *out, position at, uint64_t value,
                       const struct positions *dependency);
 uint32_t record_signal(struct codec *codec, uint8_t *out, position at, uint32_t what, int64_t left);
+uint32_t record_wide(struct codec *codec, uint8_t *out, position at, uint64_t low, uint64_t high,
+                     uint32_t writer, position written);
 
 /*
  * Decodes the record at [bytes, bytes + length). Returns the bytes it took, 0 when the stream

@@ -46,10 +46,6 @@
         RESTARTABLE palisade_rwlock_rdlock_entry, palisade_rwlock_rdlock_restartable, hidden
         RESTARTABLE palisade_rwlock_wrlock_entry, palisade_rwlock_wrlock_restartable, hidden
         RESTARTABLE palisade_word_lock_entry, palisade_word_lock_restartable, hidden
-        RESTARTABLE palisade_load1_entry, palisade_load1_restartable, hidden
-        RESTARTABLE palisade_load2_entry, palisade_load2_restartable, hidden
-        RESTARTABLE palisade_load4_entry, palisade_load4_restartable, hidden
-        RESTARTABLE palisade_load8_entry, palisade_load8_restartable, hidden
         HOOK(kill, kill)
         HOOK(pause, pause)
         HOOK(pthread_kill, pthread_kill)
@@ -65,6 +61,18 @@
         HOOK(gethostbyname, gethostbyname)
         HOOK(gethostbyname2, gethostbyname2)
         HOOK(getnameinfo, getnameinfo)
+        .irp bytes, 1, 2, 4, 8
+        RESTARTABLE palisade_load\bytes\()_entry, palisade_load\bytes\()_restartable, hidden
+        RESTARTABLE palisade_store\bytes\()_entry, palisade_store\bytes\()_restartable, hidden
+        RESTARTABLE __palisade_mixed\bytes, palisade_mixed\bytes\()_restartable, protected
+        .endr
+        .irp bytes, 1, 2, 4, 8, 16
+        RESTARTABLE palisade_rmw\bytes\()_entry, palisade_rmw\bytes\()_restartable, hidden
+        RESTARTABLE palisade_cas\bytes\()_entry, palisade_cas\bytes\()_restartable, hidden
+        .endr
+        HOOK(load16, load16)
+        HOOK(store16, store16)
+        HOOK(rdtsc, rdtsc)
         HOOK(pthread_mutex_trylock, mutex_trylock)
         HOOK(pthread_mutex_timedlock, mutex_timedlock)
         HOOK(pthread_mutex_clocklock, mutex_clocklock)

@@ -1,181 +1,121 @@
 /*
- * Named globals accessed without a lock: relaxed atomics with a version (R5, R6).
+ * Loads and stores of words that threads share without a lock: relaxed atomics with a version (R5,
+ * R6). How a word, its lock and its version hang together: hooks/word.h.
  *
- * A store takes the assigned lock of its stripe (an ordered lock whose order event is part of the
- * store's), then writes version and value under the word's seqlock. A load reads the pair and adds
- * no bytes to the log while neither changed since this thread looked last.
+ * A load adds no bytes to the log while neither value nor version changed since this thread looked
+ * last. Looking again and again may be how the program waits for a thread that is stopped already:
+ * so every hook stops at a barrier, by way of its restartable entry.
  */
-#include <string.h>
+#include <sched.h>
 
 #include "abi_internal.h"
 #include "core/assert.h"
-#include "hooks/lock.h"
-#include "replay/replay.h"
+#include "hooks/word.h"
 
-static uint32_t hash_address(uint64_t address)
+void slot_pause(uint32_t *turns)
 {
-    return (uint32_t)((address * 0x9E3779B97F4A7C15ull) >> 40);
+    if (++*turns % 64 == 0)
+        sched_yield();
+    else
+        __builtin_ia32_pause();
 }
 
-/* The word's own entry; no two words share one. */
-static struct word_version *version_of(uint64_t address)
+struct positions word_positions(void)
 {
-    for (uint32_t probe = 0; probe < VERSIONS_MAX; probe++) {
-        struct word_version *entry =
-            &IMAGE->versions[(hash_address(address) + probe) & (VERSIONS_MAX - 1)];
-        uint64_t found = atomic_load_explicit(&entry->address, memory_order_acquire);
-        if (found == 0 && atomic_compare_exchange_strong(&entry->address, &found, address))
-            return entry;
-        if (found == address)
-            return entry;
-    }
-    process_fail(STATUS_MEMORY, "more than %u racy words; raise VERSIONS_MAX", VERSIONS_MAX);
-}
-
-static uint64_t read_word(const void *address, uint32_t bytes)
-{
-    switch (bytes) {
-    case 1:
-        return *(const volatile uint8_t *)address;
-    case 2:
-        return *(const volatile uint16_t *)address;
-    case 4:
-        return *(const volatile uint32_t *)address;
-    default:
-        return *(const volatile uint64_t *)address;
-    }
-}
-
-static void write_word(void *address, uint64_t value, uint32_t bytes)
-{
-    switch (bytes) {
-    case 1:
-        *(volatile uint8_t *)address = (uint8_t)value;
-        break;
-    case 2:
-        *(volatile uint16_t *)address = (uint16_t)value;
-        break;
-    case 4:
-        *(volatile uint32_t *)address = (uint32_t)value;
-        break;
-    default:
-        *(volatile uint64_t *)address = value;
-    }
-}
-
-static enum event load_replay(struct nf_thread *thread, uint64_t address, uint64_t *value)
-{
-    struct positions passed = {.threads = IMAGE->thread_count};
+    struct positions passed;
+    passed.threads = __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE);
     for (uint32_t t = 0; t < passed.threads; t++)
         passed.at[t] = __atomic_load_n(&IMAGE->threads[t].core.position, __ATOMIC_ACQUIRE);
-    return ev_load_replay(&thread->core, &run_of(thread)->reader, address, &passed, value);
+    return passed;
 }
 
-static uint64_t load(const void *address, uint32_t bytes)
+/* ---- loads ---- */
+
+static enum event load_replay(struct nf_thread *thread, const void *address, uint32_t bytes,
+                              struct word *value)
 {
-    struct nf_thread *thread = nf_self;
-    uint64_t value, key = (uint64_t)address;
-    if (thread == NULL)
-        return read_word(address, bytes);
-    if (REPLAYED_ALONE(thread, "racy load", load_replay(thread, key, &value)))
+    struct positions passed = word_positions();
+    struct log_reader *reader = &run_of(thread)->reader;
+    value->high = 0;
+    if (bytes == 16)
+        return ev_wide_load_replay(&thread->core, reader, (uint64_t)address, &passed, value);
+    return ev_load_replay(&thread->core, reader, (uint64_t)address, &passed, &value->low);
+}
+
+struct looked word_look(const void *address, uint32_t bytes)
+{
+    const struct word_slot *slot = slot_of(address);
+    struct looked looked;
+    for (uint32_t turns = 0;; slot_pause(&turns)) {
+        looked.lock = atomic_load_explicit(&slot->lock, memory_order_acquire);
+        looked.version = slot_version(slot);
+        looked.value = word_read(address, bytes);
+        atomic_thread_fence(memory_order_acquire);
+        if (!(looked.lock & 1) &&
+            atomic_load_explicit(&slot->lock, memory_order_relaxed) == looked.lock)
+            return looked;
+    }
+}
+
+void word_load_record(struct nf_thread *thread, struct log *log, const void *address,
+                      uint32_t bytes, const struct looked *looked)
+{
+    uint64_t key = (uint64_t)address;
+    if (bytes == 16) {
+        ev_wide_load_record(&thread->core, log, key, looked->value, looked->version);
+        return;
+    }
+    ev_load_record(&thread->core, log, key, looked->value.low, looked->version);
+    ev_load_stamp(&thread->core, key, looked->lock + 1);
+}
+
+struct word word_load(struct nf_thread *thread, const void *address, uint32_t bytes)
+{
+    struct word value;
+    if (REPLAYED_ALONE(thread, "load", load_replay(thread, address, bytes, &value)))
         return value;
     struct log *log = log_ready(thread);
-    struct word_version *entry = version_of(key);
-    struct version version;
-    uint32_t before;
-    for (;;) {
-        before = atomic_load_explicit(&entry->lock, memory_order_acquire);
-        version = entry->version;
-        value = read_word(address, bytes);
-        atomic_thread_fence(memory_order_acquire);
-        if (!(before & 1) && atomic_load_explicit(&entry->lock, memory_order_relaxed) == before)
-            break;
-        __builtin_ia32_pause();
-    }
-    ev_load_record(&thread->core, log, key, value, version);
-    if (before != 0)
-        ev_load_stamp(&thread->core, key, before);
-    return value;
-}
-
-static void install(void *address, uint64_t value, uint32_t bytes, struct version version)
-{
-    struct word_version *entry = version_of((uint64_t)address);
-    uint32_t lock = atomic_load_explicit(&entry->lock, memory_order_relaxed);
-    atomic_store_explicit(&entry->lock, lock + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    entry->version = version;
-    write_word(address, value, bytes);
-    atomic_store_explicit(&entry->lock, lock + 2, memory_order_release);
-}
-
-/* Turn, version and value are one step: the next writer must find them all. */
-static enum event store_replay(struct nf_thread *thread, struct nf_mutex *stripe, void *address,
-                               uint64_t value, uint32_t bytes)
-{
-    struct version version;
-    replay_object_lock(stripe);
-    enum event event = ev_store_replay(&thread->core, &run_of(thread)->reader, &stripe->order,
-                                       (uint64_t)address, value, &version);
-    if (event == EVENT_PASS)
-        install(address, value, bytes, version);
-    replay_object_unlock(stripe);
-    return event;
-}
-
-static void store(void *address, uint64_t value, uint32_t bytes)
-{
-    struct nf_thread *thread = nf_self;
-    if (thread == NULL) {
-        write_word(address, value, bytes);
-        return;
-    }
-    struct nf_mutex *stripe = &IMAGE->stripes[hash_address((uint64_t)address) % STRIPES];
-    if (REPLAYED(thread, "racy store", store_replay(thread, stripe, address, value, bytes)))
-        return;
-    struct log *log = log_ready(thread);
-    native_lock(thread, stripe, false);
-    struct version version =
-        ev_store_record(&thread->core, log, &stripe->order, (uint64_t)address, value);
-    install(address, value, bytes, version);
-    native_unlock(stripe);
+    struct looked looked = word_look(address, bytes);
+    word_load_record(thread, log, address, bytes, &looked);
+    return looked.value;
 }
 
 /*
- * The common case, in line: recording, the word is where its hash says, and its seqlock did not
- * move since this thread looked last, nor did the value. The lock is odd while a store is under way
- * and even, 2 at least, after the first: a stamp.
+ * The common case, in line: recording, and neither the slot's lock nor the value moved since this
+ * thread looked last. The stamp is the lock and one: never 0, and even, which no cache holds, while
+ * a store is under way.
  */
-static inline bool load_unchanged(const void *address, uint32_t bytes, uint64_t *value)
+static inline __attribute__((always_inline)) bool load_unchanged(const void *address,
+                                                                 uint32_t bytes, uint64_t *value)
 {
     struct nf_thread *thread = nf_self;
     if (__builtin_expect(!recording_plainly() || thread == NULL, 0))
         return false;
-    const struct word_version *entry =
-        &IMAGE->versions[hash_address((uint64_t)address) & (VERSIONS_MAX - 1)];
-    uint32_t lock = atomic_load_explicit(&entry->lock, memory_order_acquire);
-    *value = read_word(address, bytes);
-    return lock != 0 &&
-           atomic_load_explicit(&entry->address, memory_order_relaxed) == (uint64_t)address &&
-           ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock, *value);
+    /* The value first: when the lock has not moved by then, no store had begun. The other way round
+     * a value that came back could be a later one, and what was published with it be seen too
+     * early. */
+    *value = word_read(address, bytes).low;
+    atomic_thread_fence(memory_order_acquire);
+    uint64_t lock = atomic_load_explicit(&slot_of(address)->lock, memory_order_acquire);
+    return ev_load_stamped(&thread->core, &run_of(thread)->log, (uint64_t)address, lock + 1,
+                           *value);
 }
 
-/* Looking again and again may be how the program waits for a thread that is stopped already: so a
- * load stops at a barrier too, by way of its restartable entry. */
 #define LOAD(type, bytes)                                                                          \
     type palisade_load##bytes##_entry(const type *address);                                        \
     type palisade_load##bytes##_restartable(const type *address)                                   \
     {                                                                                              \
-        if (nf_self)                                                                               \
-            safe_point(nf_self);                                                                   \
-        return (type)load(address, bytes);                                                         \
+        if (nf_self == NULL)                                                                       \
+            return __atomic_load_n(address, __ATOMIC_SEQ_CST);                                     \
+        safe_point(nf_self);                                                                       \
+        return (type)word_load(nf_self, address, bytes).low;                                       \
     }                                                                                              \
     HOOK type __palisade_load##bytes(const type *address)                                          \
     {                                                                                              \
         uint64_t value;                                                                            \
-        if (__builtin_expect(barrier_up(), 0))                                                     \
-            __attribute__((musttail)) return palisade_load##bytes##_entry(address);                \
-        return (type)(load_unchanged(address, bytes, &value) ? value : load(address, bytes));      \
+        if (load_unchanged(address, bytes, &value))                                                \
+            return (type)value;                                                                    \
+        __attribute__((musttail)) return palisade_load##bytes##_entry(address);                    \
     }
 
 LOAD(uint8_t, 1)
@@ -183,19 +123,112 @@ LOAD(uint16_t, 2)
 LOAD(uint32_t, 4)
 LOAD(uint64_t, 8)
 
-HOOK void __palisade_store1(uint8_t *address, uint8_t value)
+/* ---- mixed loads (R10) ---- */
+
+static enum event mixed_replay(struct nf_thread *thread, uint64_t *value)
 {
-    store(address, value, 1);
+    struct positions passed = word_positions();
+    return ev_mixed_replay(&thread->core, &run_of(thread)->reader, &passed, value);
 }
-HOOK void __palisade_store2(uint16_t *address, uint16_t value)
+
+static uint64_t mixed(struct nf_thread *thread, const void *address, uint32_t bytes)
 {
-    store(address, value, 2);
+    struct positions needed;
+    uint64_t value;
+    if (__builtin_expect(process_mode() == MODE_REPLAY, 0)) {
+        replay_watch(1); /* it may wait for any event, not only for those that others wait for */
+        bool replayed = REPLAYED_ALONE(thread, "mixed load", mixed_replay(thread, &value));
+        replay_watch(-1);
+        if (replayed)
+            return value;
+    }
+    struct log *log = log_ready(thread);
+    value = word_read(address, bytes).low;
+    atomic_thread_fence(memory_order_acquire);
+    ev_mixed_record(&thread->core, log, value, process.logs,
+                    __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE), &needed);
+    return value;
 }
-HOOK void __palisade_store4(uint32_t *address, uint32_t value)
+
+#define MIXED(type, bytes)                                                                         \
+    type palisade_mixed##bytes##_restartable(const type *address)                                  \
+    {                                                                                              \
+        if (nf_self == NULL)                                                                       \
+            return __atomic_load_n(address, __ATOMIC_SEQ_CST);                                     \
+        safe_point(nf_self);                                                                       \
+        return (type)mixed(nf_self, address, bytes);                                               \
+    }
+
+MIXED(uint8_t, 1)
+MIXED(uint16_t, 2)
+MIXED(uint32_t, 4)
+MIXED(uint64_t, 8)
+
+/* ---- stores ---- */
+
+static inline __attribute__((always_inline)) void
+store_live(struct nf_thread *thread, void *address, struct word value, uint32_t bytes)
 {
-    store(address, value, 4);
+    struct log *log = log_ready(thread);
+    struct word_slot *slot = slot_of(address);
+    uint64_t key = (uint64_t)address, lock = slot_take(slot);
+    struct version version =
+        bytes == 16 ? ev_wide_store_record(&thread->core, log, &slot->order, key, value)
+                    : ev_store_record(&thread->core, log, &slot->order, key, value.low);
+    slot->written = version.written;
+    word_write(address, value, bytes);
+    slot_give(slot, lock + 2);
 }
-HOOK void __palisade_store8(uint64_t *address, uint64_t value)
+
+/* Turn, version and value are one step: the next writer must find them all. */
+static enum event store_replay(struct nf_thread *thread, void *address, struct word value,
+                               uint32_t bytes)
 {
-    store(address, value, 8);
+    struct word_slot *slot = slot_of(address);
+    struct log_reader *reader = &run_of(thread)->reader;
+    uint64_t key = (uint64_t)address;
+    struct version version;
+    replay_object_lock(slot);
+    enum event event =
+        bytes == 16
+            ? ev_wide_store_replay(&thread->core, reader, &slot->order, key, value, &version)
+            : ev_store_replay(&thread->core, reader, &slot->order, key, value.low, &version);
+    if (event == EVENT_PASS) {
+        slot->written = version.written;
+        word_write(address, value, bytes);
+        slot_give(slot, slot->lock + 2);
+    }
+    replay_object_unlock(slot);
+    return event;
 }
+
+void word_store(struct nf_thread *thread, void *address, struct word value, uint32_t bytes)
+{
+    if (REPLAYED(thread, "store", store_replay(thread, address, value, bytes)))
+        return;
+    store_live(thread, address, value, bytes);
+}
+
+#define STORE(type, bytes)                                                                         \
+    void palisade_store##bytes##_entry(type *address, type value);                                 \
+    void palisade_store##bytes##_restartable(type *address, type value)                            \
+    {                                                                                              \
+        if (nf_self == NULL) {                                                                     \
+            __atomic_store_n(address, value, __ATOMIC_SEQ_CST);                                    \
+            return;                                                                                \
+        }                                                                                          \
+        safe_point(nf_self);                                                                       \
+        word_store(nf_self, address, (struct word){value, 0}, bytes);                              \
+    }                                                                                              \
+    HOOK void __palisade_store##bytes(type *address, type value)                                   \
+    {                                                                                              \
+        struct nf_thread *thread = nf_self;                                                        \
+        if (__builtin_expect(!recording_plainly() || thread == NULL, 0))                           \
+            __attribute__((musttail)) return palisade_store##bytes##_entry(address, value);        \
+        store_live(thread, address, (struct word){value, 0}, bytes);                               \
+    }
+
+STORE(uint8_t, 1)
+STORE(uint16_t, 2)
+STORE(uint32_t, 4)
+STORE(uint64_t, 8)

@@ -13,6 +13,7 @@
 
 #include "core/assert.h"
 #include "heap/heap.h"
+#include "hooks/cycle.h"
 #include "hooks/descriptor.h"
 #include "hooks/queue.h"
 #include "hooks/settings.h"
@@ -204,6 +205,7 @@ static int go_live(void)
     value_clocks_go_live();
     settings_go_live();
     signals_go_live();
+    cycle_go_live();
     descriptors_revive();
     snapshot_restart(backup.takeover.base.number + 1);
     io.next_snapshot_ns = 0;

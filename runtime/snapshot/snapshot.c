@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "core/assert.h"
+#include "hooks/cycle.h"
 #include "hooks/queue.h"
 #include "hooks/value.h"
 #include "snapshot/regions.h"
@@ -204,6 +205,7 @@ bool snapshot_try_copy(packet_id next_input)
     mark_threads();
     describe_inputs(next_input);
     value_clocks_floor();
+    cycle_floor();
     snapshot.region_count = regions_collect(snapshot.regions, REGIONS_MAX);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < snapshot.region_count; i++) {

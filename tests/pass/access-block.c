@@ -1,4 +1,6 @@
-// A copy of a whole object has no hook: without a lock it stands in the way, with one it is elided.
+// A copy of a small object without a lock is logged word by word; a large one, or one by a function of
+// libc, has no hook and stands in the way. With a lock it is elided.
+// RUN: %clang_whole -O0 %s %ir | FileCheck --check-prefix=IR %s
 // RUN: %clang_whole -O0 -c %s -o %t.o
 // RUN: not %palisade report %t.o | FileCheck %s
 // CHECK: would be refused: 2 places cannot be replayed
@@ -15,14 +17,22 @@
 struct big {
     long words[8];
 };
-static struct big bare, sum;
+struct huge {
+    long words[80];
+};
+static struct big small, sum;
+static struct huge bare;
 static struct timespec now;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *worker(void *argument)
 {
     struct big local = {{1}};
-    bare = local;
+    struct huge large = {{1}};
+    // IR-COUNT-8: call void @__palisade_store8(ptr {{.*}}@small
+    small = local;
+    // IR-NOT: call void @__palisade_store{{.*}}@bare
+    bare = large;
     clock_gettime(CLOCK_REALTIME, &now);
     pthread_mutex_lock(&lock);
     sum = local;

@@ -6,13 +6,29 @@ sim_edit(mutant-r2-vor event.c "vor->at[t] = log_published(logs[t]);" "vor->at[t
 sim_edit(mutant-r4-try event.c
   "if (order->sequence < reader->next.sequence)\n        return EVENT_WAIT; /* R4 */" "")
 # R5: a load is predicted by its value alone
-sim_edit(mutant-r5-version event.c
+sim_edit(mutant-r5-version event_word.c
   "if (ev_load_predicted(thread, log, address, value, version))"
   "version.written = word_cache(thread, address)->version.written;
    if (ev_load_predicted(thread, log, address, value, version))")
 # R5: a logged load does not wait for the writer
-sim_edit(mutant-r5-wait event.c
+sim_edit(mutant-r5-wait event_word.c
   "positions_get(positions, record->writer) < record->written" "false")
+# R5: a wide load is predicted by its value alone
+sim_edit(mutant-r5-wide event_word.c "!version_same(last, version)" "false")
+# R6: an elided compare-exchange failed or not by what this thread saw last
+sim_edit(mutant-r6-value event_word.c
+  "bool owner = stripe->owner == thread->index + 1;"
+  "bool owner = true; rmw->memory.low = word_cache(thread, rmw->address)->value;")
+# R6: an RMW does not wait for its turn
+sim_edit(mutant-r6-order event_word.c
+  "enum event may = order_may(thread, reader, stripe);\n    if (may != EVENT_PASS)\n        return may;\n    rmw->old"
+  "stripe->sequence = reader->next.kind == RECORD_ORDER ? reader->next.sequence - 1 : stripe->sequence;\n    rmw->old")
+# R6: an elided compare-exchange is judged by memory for everybody but the owner
+sim_edit(mutant-r6-owner event_word.c
+  "if (owner && !word_same(" "if (!owner && !word_same(")
+# R10: a mixed load depends on nothing
+sim_edit(mutant-r10-vector event_word.c
+  "dependency->at[t] = log_published(logs[t]);" "dependency->at[t] = 0;")
 # R4: a write attempt that failed because of readers does not wait for them
 sim_edit(mutant-r4-readers event_rw.c
   "if (!all_passed(thread, &record->vector, passed))\n            return EVENT_WAIT;" "")

@@ -62,9 +62,9 @@ struct effect {
 struct step {
     uint32_t phase;
     struct choice choice;
-    struct toy_word word;
+    struct word word;
     struct version version;
-    uint64_t value, sequence, first;
+    uint64_t stamp, sequence, first;
     struct causes causes;
     packet_id ids[TOY_RECEIVE_MAX];
     uint32_t id_count;
@@ -74,7 +74,7 @@ struct step {
 struct causality {
     struct causes thread[SIM_THREADS_MAX];
     struct causes lock[TOY_LOCKS], acquired[TOY_LOCKS];
-    struct causes stripe[TOY_STRIPES], word[TOY_WORDS];
+    struct causes slot[TOY_SLOTS], mixed;
     /* of the last write, and of what was read since; of the writer's acquisition */
     struct causes written[TOY_RWLOCKS], read[TOY_RWLOCKS], rw_acquired[TOY_RWLOCKS];
 };

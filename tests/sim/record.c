@@ -77,6 +77,8 @@ static bool step_lock(struct process *process, uint32_t t, uint32_t object)
         return true;
     default:
         toy_locked(&process->nf, t, object);
+        if (object == 0)
+            process->truth.mixed = process->truth.thread[t];
         return finish(process, t);
     }
 }
@@ -185,71 +187,160 @@ static void rw_release(struct process *process, uint32_t t)
 static void load_record(struct process *process, uint32_t t, uint32_t index)
 {
     struct thread_state *state = &toy_thread(process, t)->state;
-    const struct toy_word *word = &process->step[t].word;
+    const struct step *step = &process->step[t];
+    struct log *log = &process->log[t];
     uint64_t address = toy_address(index);
 
-    if (word->stamp != 0 &&
-        ev_load_stamped(state, &process->log[t], address, word->stamp, word->value))
+    if (index == TOY_WIDE) {
+        ev_wide_load_record(state, log, address, step->word, step->version);
         return;
-    ev_load_record(state, &process->log[t], address, word->value, word->version);
-    if (word->stamp != 0)
-        ev_load_stamp(state, address, word->stamp);
+    }
+    if (step->stamp != 0 && ev_load_stamped(state, log, address, step->stamp, step->word.low))
+        return;
+    ev_load_record(state, log, address, step->word.low, step->version);
+    if (step->stamp != 0)
+        ev_load_stamp(state, address, step->stamp);
 }
 
-static bool step_load(struct process *process, uint32_t t, uint32_t word)
+/* Value and version as a pair (R5). False: somebody stores. */
+static bool load_look(struct process *process, uint32_t t, uint32_t word)
 {
     struct step *step = &process->step[t];
-    struct toy_thread *thread = toy_thread(process, t);
+    const struct toy_slot *slot = &process->nf.slot[word % TOY_SLOTS];
 
-    if (step->phase == 0) { /* value and version as a pair (R5) */
-        if (process->nf.word[word].stamp & 1)
-            return false;
-        step->word = process->nf.word[word];
-        step->causes = process->truth.word[word];
-        step->phase = 1;
-        return true;
-    }
-    depends_on(process, t, &step->causes);
-    load_record(process, t, word);
+    if (slot->stamp & 1)
+        return false;
+    step->word = process->nf.word[word];
+    step->version = slot->version;
+    step->stamp = slot->stamp;
+    step->causes = process->truth.slot[word % TOY_SLOTS];
+    return true;
+}
+
+static bool load_finish(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_thread *thread = toy_thread(process, t);
+    struct word value = process->step[t].word;
+
+    depends_on(process, t, &process->step[t].causes);
+    load_record(process, t, choice->object);
     happened(process, t);
-    toy_absorb(thread, OPERATION_LOAD, step->word.value);
+    toy_absorb(thread, choice->operation, value.low + 4 * value.high);
     return finish(process, t);
 }
 
+static bool step_load(struct process *process, uint32_t t, const struct choice *choice)
+{
+    if (process->step[t].phase == 1)
+        return load_finish(process, t, choice);
+    if (!load_look(process, t, choice->object))
+        return false;
+    process->step[t].phase = 1;
+    return true;
+}
+
+/* The positions are read after the value: they cover the store that made it (R10). */
+static bool step_mixed(struct process *process, uint32_t t)
+{
+    struct step *step = &process->step[t];
+    struct log *logs[SIM_THREADS_MAX];
+    struct positions needed;
+
+    if (step->phase == 0) {
+        step->word.low = process->nf.mixed;
+        step->causes = process->truth.mixed;
+        step->phase = 1;
+        return true;
+    }
+    for (uint32_t j = 0; j < process->nf.threads; j++)
+        logs[j] = &process->log[j];
+    struct thread_state *state = &toy_thread(process, t)->state;
+    ev_mixed_record(state, &process->log[t], step->word.low, logs, process->nf.threads, &needed);
+    depends_on(process, t, &step->causes);
+    for (uint32_t j = 0; j < needed.threads; j++) /* it waits for all of them in replay, too */
+        if (process->truth.thread[t].at[j] < needed.at[j])
+            process->truth.thread[t].at[j] = (uint32_t)needed.at[j];
+    happened(process, t);
+    toy_absorb(toy_thread(process, t), OPERATION_MIXED, step->word.low);
+    return finish(process, t);
+}
+
+static void slot_release(struct process *process, const struct choice *choice, bool stored)
+{
+    struct toy_slot *slot = &process->nf.slot[choice->object % TOY_SLOTS];
+
+    slot->stamp += stored ? 1 : -1;
+    slot->lock.holder = 0;
+}
+
+/* Under the assigned lock: a store, or an RMW that found the word changed and changes nothing. */
+static bool store_record(struct process *process, uint32_t t, const struct choice *choice)
+{
+    uint32_t word = choice->object;
+    struct toy_slot *slot = &process->nf.slot[word % TOY_SLOTS];
+    struct step *step = &process->step[t];
+    struct toy_thread *thread = toy_thread(process, t);
+    struct word old = process->nf.word[word], new = toy_update(choice, old);
+
+    if (choice->operation != OPERATION_STORE && word_same(old, new)) {
+        step->word = old;
+        step->version = slot->version;
+        step->stamp = 0;
+        step->causes = process->truth.slot[word % TOY_SLOTS];
+        slot_release(process, choice, false);
+        return load_finish(process, t, choice);
+    }
+    depends_on(process, t, &process->truth.slot[word % TOY_SLOTS]);
+    if (word == TOY_WIDE)
+        step->version = ev_wide_store_record(&thread->state, &process->log[t], &slot->lock.order,
+                                             toy_address(word), new);
+    else
+        step->version = ev_store_record(&thread->state, &process->log[t], &slot->lock.order,
+                                        toy_address(word), new.low);
+    happened(process, t);
+    step->word = old;
+    step->phase = 3;
+    return true;
+}
+
+/* Store or RMW; one that would change nothing looks without the lock. */
 static bool step_store(struct process *process, uint32_t t, const struct choice *choice)
 {
-    uint32_t word = choice->object, stripe = word % TOY_STRIPES;
-    struct toy_lock *lock = &process->nf.stripe[stripe];
-    struct toy_word *target = &process->nf.word[word];
+    uint32_t word = choice->object;
+    struct toy_slot *slot = &process->nf.slot[word % TOY_SLOTS];
     struct step *step = &process->step[t];
     struct toy_thread *thread = toy_thread(process, t);
 
     switch (step->phase) {
     case 0:
-        return lock_take(process, t, lock);
+        if (!load_look(process, t, word))
+            return false;
+        bool idle = choice->operation != OPERATION_STORE &&
+                    word_same(step->word, toy_update(choice, step->word));
+        step->phase = idle ? 5 : 1;
+        return true;
     case 1:
-        depends_on(process, t, &process->truth.stripe[stripe]);
-        depends_on(process, t, &process->truth.word[word]);
-        step->value = target->value;
-        step->word.value = toy_new_value(choice, target->value);
-        step->word.version = ev_store_record(&thread->state, &process->log[t], &lock->order,
-                                             toy_address(word), step->word.value);
-        happened(process, t);
-        target->stamp++;
+        if (slot->lock.holder != 0)
+            return false;
+        slot->lock.holder = t + 1;
+        slot->stamp++;
         step->phase = 2;
         return true;
     case 2:
-        step->word.stamp = target->stamp + 1;
-        *target = step->word;
-        process->truth.word[word] = process->truth.thread[t];
-        step->phase = 3;
+        return store_record(process, t, choice);
+    case 3:
+        process->nf.word[word] = toy_update(choice, process->nf.word[word]);
+        slot->version = step->version;
+        process->truth.slot[word % TOY_SLOTS] = process->truth.thread[t];
+        step->phase = 4;
         return true;
-    default:
-        process->truth.stripe[stripe] = process->truth.thread[t];
-        lock->holder = 0;
-        if (choice->operation == OPERATION_CHANGE)
-            toy_absorb(thread, OPERATION_CHANGE, step->value);
+    case 4:
+        slot_release(process, choice, true);
+        if (choice->operation != OPERATION_STORE)
+            toy_absorb(thread, choice->operation, step->word.low + 4 * step->word.high);
         return finish(process, t);
+    default:
+        return load_finish(process, t, choice);
     }
 }
 
@@ -441,9 +532,13 @@ bool process_record_step(struct process *process, uint32_t t)
     case OPERATION_TRY_WRITE:
         return step_rw(process, t, &choice);
     case OPERATION_LOAD:
-        return step_load(process, t, choice.object);
+        return step_load(process, t, &choice);
+    case OPERATION_MIXED:
+        return step_mixed(process, t);
     case OPERATION_STORE:
     case OPERATION_CHANGE:
+    case OPERATION_EXCHANGE:
+    case OPERATION_COMPARE:
         return step_store(process, t, &choice);
     case OPERATION_CLOCK:
     case OPERATION_NUMBER:

@@ -117,35 +117,73 @@ static enum event replay_rw(struct process *process, uint32_t t, const struct ch
     return event;
 }
 
+static void replay_install(struct process *process, uint32_t object, struct word value,
+                           struct version version)
+{
+    struct toy_slot *slot = &process->nf.slot[object % TOY_SLOTS];
+
+    process->nf.word[object] = value;
+    slot->version = version;
+    slot->stamp += 2;
+}
+
 static enum event replay_store(struct process *process, uint32_t t, const struct choice *choice)
 {
-    struct toy_thread *thread = &process->nf.thread[t];
-    struct toy_word *word = &process->nf.word[choice->object];
-    struct toy_lock *stripe = &process->nf.stripe[choice->object % TOY_STRIPES];
-    struct toy_word stored = {.value = toy_new_value(choice, word->value),
-                              .stamp = word->stamp + 2};
+    struct thread_state *state = &process->nf.thread[t].state;
+    struct log_reader *reader = &process->replay->thread[t].reader;
+    uint32_t object = choice->object;
+    struct order *order = &process->nf.slot[object % TOY_SLOTS].lock.order;
+    struct word new = toy_update(choice, process->nf.word[object]);
+    struct version version;
     enum event event =
-        ev_store_replay(&thread->state, &process->replay->thread[t].reader, &stripe->order,
-                        toy_address(choice->object), stored.value, &stored.version);
+        object == TOY_WIDE
+            ? ev_wide_store_replay(state, reader, order, toy_address(object), new, &version)
+            : ev_store_replay(state, reader, order, toy_address(object), new.low, &version);
 
-    if (event != EVENT_PASS)
-        return event;
-    if (choice->operation == OPERATION_CHANGE)
-        toy_absorb(thread, OPERATION_CHANGE, word->value);
-    *word = stored;
+    if (event == EVENT_PASS)
+        replay_install(process, object, new, version);
     return event;
 }
 
-static enum event replay_load(struct process *process, uint32_t t, uint32_t word)
+static enum event replay_rmw(struct process *process, uint32_t t, const struct choice *choice)
 {
     struct toy_thread *thread = &process->nf.thread[t];
+    uint32_t object = choice->object;
     struct positions passed = passed_by_all(process);
-    uint64_t value = 0;
+    struct word_rmw rmw = {.address = toy_address(object),
+                           .wide = object == TOY_WIDE,
+                           .memory = process->nf.word[object],
+                           .update = toy_update,
+                           .operation = choice};
+    enum event event =
+        ev_rmw_replay(&thread->state, &process->replay->thread[t].reader,
+                      &process->nf.slot[object % TOY_SLOTS].lock.order, &passed, &rmw);
 
-    enum event event = ev_load_replay(&thread->state, &process->replay->thread[t].reader,
-                                      toy_address(word), &passed, &value);
+    if (event != EVENT_PASS)
+        return event;
+    if (rmw.stored)
+        replay_install(process, object, rmw.new, rmw.version);
+    toy_absorb(thread, choice->operation, rmw.old.low + 4 * rmw.old.high);
+    return event;
+}
+
+static enum event replay_load(struct process *process, uint32_t t, const struct choice *choice)
+{
+    struct toy_thread *thread = &process->nf.thread[t];
+    struct log_reader *reader = &process->replay->thread[t].reader;
+    struct positions passed = passed_by_all(process);
+    uint64_t address = toy_address(choice->object);
+    struct word value = {0};
+    enum event event;
+
+    if (choice->operation == OPERATION_MIXED)
+        event = ev_mixed_replay(&thread->state, reader, &passed, &value.low);
+    else if (choice->object == TOY_WIDE)
+        event = ev_wide_load_replay(&thread->state, reader, address, &passed, &value);
+    else
+        event = ev_load_replay(&thread->state, reader, address, &passed, &value.low);
     if (event == EVENT_PASS)
-        toy_absorb(thread, OPERATION_LOAD, value);
+        toy_absorb(thread, choice->operation, value.low + 4 * value.high);
     return event;
 }
 
@@ -295,10 +333,14 @@ static enum event replay_operation(struct process *process, uint32_t t, const st
     case OPERATION_TRY_WRITE:
         return replay_rw(process, t, choice);
     case OPERATION_LOAD:
-        return replay_load(process, t, choice->object);
+    case OPERATION_MIXED:
+        return replay_load(process, t, choice);
     case OPERATION_STORE:
-    case OPERATION_CHANGE:
         return replay_store(process, t, choice);
+    case OPERATION_CHANGE:
+    case OPERATION_EXCHANGE:
+    case OPERATION_COMPARE:
+        return replay_rmw(process, t, choice);
     case OPERATION_CLOCK:
     case OPERATION_NUMBER:
     case OPERATION_BYTES:

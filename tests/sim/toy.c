@@ -7,7 +7,8 @@
 /* Some programs do everything, some little else than race, or than lock. */
 static void toy_choose_kinds(struct toy_nf *nf, struct random *random)
 {
-    static const uint8_t racing[] = {OPERATION_LOAD, OPERATION_STORE, OPERATION_CHANGE};
+    static const uint8_t racing[] = {OPERATION_LOAD, OPERATION_STORE, OPERATION_CHANGE,
+                                     OPERATION_EXCHANGE, OPERATION_COMPARE};
     static const uint8_t locking[] = {OPERATION_LOCK, OPERATION_TRY, OPERATION_PRODUCE,
                                       OPERATION_CONSUME};
     static const uint8_t reading[] = {OPERATION_READ, OPERATION_WRITE, OPERATION_TRY_READ,
@@ -92,6 +93,8 @@ struct choice toy_choose(const struct toy_nf *nf, uint32_t index)
     case OPERATION_LOAD:
     case OPERATION_STORE:
     case OPERATION_CHANGE:
+    case OPERATION_EXCHANGE:
+    case OPERATION_COMPARE:
         choice.object = (uint32_t)(salt % TOY_WORDS);
         break;
     default:
@@ -112,6 +115,8 @@ void toy_locked(struct toy_nf *nf, uint32_t index, uint32_t object)
 
     thread->held |= 1u << object;
     lock->data = hash2(lock->data, thread->hash);
+    if (object == 0)
+        nf->mixed = lock->data % 3;
     toy_absorb(thread, OPERATION_LOCK, lock->data);
 }
 
@@ -172,10 +177,10 @@ uint64_t toy_address(uint32_t word)
     const uint64_t first = 0x10000;
 
     if (word + 1 < TOY_WORDS)
-        return first + 8 * word;
+        return first + 16 * word;
     /* The last word shares its place in the threads' caches with the first (R5). */
     if (shared == 0) {
-        shared = first + 8 * word;
+        shared = first + 16 * word;
         while (word_cache(&any, shared) != word_cache(&any, first))
             shared += 8;
     }
@@ -187,10 +192,19 @@ uint64_t toy_rw_address(uint32_t lock)
     return 0x20000 + 8 * lock;
 }
 
-uint64_t toy_new_value(const struct choice *choice, uint64_t old)
+struct word toy_update(const void *context, struct word old)
 {
     /* Few values, so that a word often returns to an earlier one. */
-    return choice->operation == OPERATION_STORE ? (choice->salt >> 16) % 3 : (old + 1) % 3;
+    const struct choice *choice = context;
+    uint64_t salt = choice->salt >> 16;
+    bool wide = choice->object == TOY_WIDE;
+    struct word given = {salt % 3, wide ? salt / 3 % 2 : 0};
+
+    if (choice->operation == OPERATION_CHANGE)
+        return (struct word){(old.low + 1) % 3, wide ? (old.high + 1) % 2 : 0};
+    if (choice->operation == OPERATION_COMPARE && old.low != salt / 6 % 3)
+        return old;
+    return given;
 }
 
 uint32_t toy_packet_count(const struct choice *choice)

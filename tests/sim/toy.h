@@ -1,7 +1,7 @@
 /*
- * The toy NF: threads that lock, try, race, receive, read clocks, wait on a condition, send and
- * perform effects in an order that depends on everything they have seen, so that any divergence
- * shows in the hash of a thread's state.
+ * The toy NF: threads that lock, try, race on words, plain, atomic and wide ones, receive, read
+ * clocks, wait on a condition, send and perform effects in an order that depends on everything they
+ * have seen, so that any divergence shows in the hash of a thread's state.
  *
  * `struct toy_nf` is the image: plain memory, copied whole at a snapshot. Operations are cut into
  * steps where another thread may come in between: native lock, record, effect, unlock (R1). An
@@ -18,7 +18,8 @@
 #define TOY_LOCKS 3u
 #define TOY_RWLOCKS 2u
 #define TOY_WORDS 4u
-#define TOY_STRIPES 2u
+#define TOY_WIDE 1u  /* this word has 16 bytes */
+#define TOY_SLOTS 2u /* assigned locks and versions: words share them */
 #define TOY_SEND_MAX 3u
 #define TOY_RECEIVE_MAX 3u
 #define TOY_KINDS_MAX 32u
@@ -33,7 +34,10 @@ enum operation {
     OPERATION_TRY_WRITE,
     OPERATION_LOAD,
     OPERATION_STORE,
-    OPERATION_CHANGE, /* read-modify-write */
+    OPERATION_CHANGE,   /* RMW that always changes the word */
+    OPERATION_EXCHANGE, /* RMW that may leave it as it is */
+    OPERATION_COMPARE,  /* compare-exchange, which may fail (R6) */
+    OPERATION_MIXED,    /* load of what is stored without an event, under the first lock (R10) */
     OPERATION_CLOCK,
     OPERATION_NUMBER,
     OPERATION_BYTES,
@@ -68,10 +72,11 @@ struct toy_rwlock {
     uint64_t data;    /* covered by the lock */
 };
 
-struct toy_word {
-    uint64_t value;
+/* Assigned lock and version of several words. */
+struct toy_slot {
+    struct toy_lock lock;
     struct version version;
-    uint64_t stamp; /* its seqlock: 0 before the first store, odd during one */
+    uint64_t stamp; /* its seqlock: 0 before the first store, odd while the lock is held */
 };
 
 struct toy_thread {
@@ -92,8 +97,9 @@ struct toy_nf {
     struct toy_thread thread[SIM_THREADS_MAX];
     struct toy_lock lock[TOY_LOCKS];
     struct toy_rwlock rwlock[TOY_RWLOCKS];
-    struct toy_lock stripe[TOY_STRIPES];
-    struct toy_word word[TOY_WORDS];
+    struct toy_slot slot[TOY_SLOTS];
+    struct word word[TOY_WORDS];
+    uint64_t mixed;          /* written under the first lock, read without */
     uint32_t items;          /* covered by the last lock */
     uint32_t waiters, woken; /* a bit a thread */
     uint8_t consumed[SIM_INPUTS_MAX / 8];
@@ -112,7 +118,8 @@ void toy_produced(struct toy_nf *nf);
 void toy_consumed(struct toy_nf *nf, uint32_t thread);
 uint64_t toy_address(uint32_t word);
 uint64_t toy_rw_address(uint32_t lock);
-uint64_t toy_new_value(const struct choice *choice, uint64_t old);
+/* What a store or RMW makes of a word; `choice` is a struct choice. */
+struct word toy_update(const void *choice, struct word old);
 /* Seed, port and length of the n-th packet of a send. */
 uint64_t toy_packet(const struct toy_nf *nf, const struct toy_thread *thread, uint32_t n,
                     uint16_t *port, uint16_t *length);

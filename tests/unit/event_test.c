@@ -13,7 +13,7 @@
 
 /* ---- a toy NF: each thread's steps depend on what its events returned ---- */
 
-struct word {
+struct toy_word {
     uint64_t value;
     struct version version;
 };
@@ -25,7 +25,7 @@ struct toy {
     uint32_t held_by[LOCKS]; /* thread + 1 */
     uint64_t data[LOCKS];    /* guarded by the locks */
     struct order stripe;
-    struct word words[WORDS];
+    struct toy_word words[WORDS];
 };
 
 static uint64_t mix(uint64_t digest, uint64_t value)
@@ -160,7 +160,7 @@ static bool toy_record(struct toy *toy, struct recording *recording, uint32_t t)
         }
         break;
     case LOAD: {
-        const struct word *word = &toy->words[object];
+        const struct toy_word *word = &toy->words[object];
         ev_load_record(thread, log, 0x1000 + object, word->value, word->version);
         *digest = mix(*digest, word->value);
         break;
@@ -168,7 +168,7 @@ static bool toy_record(struct toy *toy, struct recording *recording, uint32_t t)
     case STORE: {
         uint64_t value = *digest % 3; /* few values: 0 -> 1 -> 0 happens (R5) */
         struct version version = ev_store_record(thread, log, &toy->stripe, 0x1000 + object, value);
-        toy->words[object] = (struct word){value, version};
+        toy->words[object] = (struct toy_word){value, version};
         *digest = mix(*digest, 3);
         break;
     }
@@ -264,7 +264,7 @@ static enum event toy_replay(struct toy *toy, struct log_reader *reader, uint32_
         event =
             ev_store_replay(thread, reader, &toy->stripe, 0x1000 + object, *digest % 3, &version);
         if (event == EVENT_PASS) {
-            toy->words[object] = (struct word){*digest % 3, version};
+            toy->words[object] = (struct toy_word){*digest % 3, version};
             *digest = mix(*digest, 3);
         }
         break;

@@ -88,6 +88,9 @@ static inline uint32_t record_put(struct codec *codec, uint8_t *out, const struc
         return record_mixed(codec, out, at, record->value, &record->vector);
     case RECORD_SIGNAL:
         return record_signal(codec, out, at, record->count, record->number);
+    case RECORD_WIDE:
+        return record_wide(codec, out, at, record->value, record->high, record->writer,
+                           record->written);
     case RECORD_KINDS:
         break;
     }
@@ -127,6 +130,9 @@ static inline bool record_same(const struct record *a, const struct record *b)
         return a->count == b->count && vector_same(&a->vector, &b->vector);
     case RECORD_LOAD:
         return a->value == b->value && a->writer == b->writer && a->written == b->written;
+    case RECORD_WIDE:
+        return a->value == b->value && a->high == b->high && a->writer == b->writer &&
+               a->written == b->written;
     case RECORD_MIXED:
         return a->value == b->value && vector_same(&a->vector, &b->vector);
     case RECORD_SIGNAL:

@@ -40,6 +40,7 @@ Test(record, has_the_documented_bytes)
     expect_bytes(out, record_write(&codec, out, 30, 4, 2), "0a0402");
     expect_bytes(out, record_mixed(&codec, out, 31, 8, &vor), "0b08020000");
     expect_bytes(out, record_signal(&codec, out, 32, 15, -2), "0c0f03");
+    expect_bytes(out, record_wide(&codec, out, 33, 9, 300, 0, 77), "0d09ac02014d");
 }
 
 Test(record, comes_back_as_it_went)

@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <time.h>
 
-static unsigned loads, stores, calls;
+static unsigned loads, stores, atomics, calls;
 
 int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int, char **, char **),
                      uint32_t abi)
 {
     int status = nf_main(argc, argv, envp);
     fflush(stdout);
-    fprintf(stderr, "stub: abi %u, loads %u, stores %u, %s\n", abi, loads, stores,
-            calls ? "called" : "never called");
+    fprintf(stderr, "stub: abi %u, loads %u, stores %u, %s, atomics %u\n", abi, loads, stores,
+            calls ? "called" : "never called", atomics);
     return status;
 }
 
@@ -29,6 +29,8 @@ void __palisade_constructors(const void *first, const void *end, const void *fir
     for (; at != end; at++)
         at->function(argc, argv, envp);
 }
+/* One lock for all: the stub's plain loads and stores are only raced for where no test looks. */
+static pthread_mutex_t words = PTHREAD_MUTEX_INITIALIZER;
 
 #define HOOKS(bytes, type)                                                                         \
     type __palisade_load##bytes(const type *address)                                               \
@@ -40,11 +42,82 @@ void __palisade_constructors(const void *first, const void *end, const void *fir
     {                                                                                              \
         __atomic_add_fetch(&stores, 1, __ATOMIC_RELAXED);                                          \
         *address = value;                                                                          \
+    }                                                                                              \
+    type __palisade_mixed##bytes(const type *address)                                              \
+    {                                                                                              \
+        return __palisade_load##bytes(address);                                                    \
+    }                                                                                              \
+    type __palisade_cas##bytes(type *address, type expected, type desired)                         \
+    {                                                                                              \
+        type old;                                                                                  \
+        pthread_mutex_lock(&words);                                                                \
+        atomics++;                                                                                 \
+        old = *address;                                                                            \
+        if (old == expected)                                                                       \
+            *address = desired;                                                                    \
+        pthread_mutex_unlock(&words);                                                              \
+        return old;                                                                                \
+    }                                                                                              \
+    type __palisade_rmw##bytes(type *address, type operand, uint32_t operation)                    \
+    {                                                                                              \
+        type old, top = (type)1 << (bytes * 8 - 1);                                                \
+        pthread_mutex_lock(&words);                                                                \
+        atomics++;                                                                                 \
+        old = *address;                                                                            \
+        switch (operation) { /* enum palisade_rmw of runtime/abi.h */                              \
+        case 0:                                                                                    \
+            *address = operand;                                                                    \
+            break;                                                                                 \
+        case 1:                                                                                    \
+            *address = old + operand;                                                              \
+            break;                                                                                 \
+        case 2:                                                                                    \
+            *address = old - operand;                                                              \
+            break;                                                                                 \
+        case 3:                                                                                    \
+            *address = old & operand;                                                              \
+            break;                                                                                 \
+        case 4:                                                                                    \
+            *address = ~(old & operand);                                                           \
+            break;                                                                                 \
+        case 5:                                                                                    \
+            *address = old | operand;                                                              \
+            break;                                                                                 \
+        case 6:                                                                                    \
+            *address = old ^ operand;                                                              \
+            break;                                                                                 \
+        case 7:                                                                                    \
+            *address = (type)(old ^ top) > (type)(operand ^ top) ? old : operand;                  \
+            break;                                                                                 \
+        case 8:                                                                                    \
+            *address = (type)(old ^ top) < (type)(operand ^ top) ? old : operand;                  \
+            break;                                                                                 \
+        case 9:                                                                                    \
+            *address = old > operand ? old : operand;                                              \
+            break;                                                                                 \
+        case 10:                                                                                   \
+            *address = old < operand ? old : operand;                                              \
+            break;                                                                                 \
+        default:                                                                                   \
+            abort();                                                                               \
+        }                                                                                          \
+        pthread_mutex_unlock(&words);                                                              \
+        return old;                                                                                \
     }
 HOOKS(1, uint8_t)
 HOOKS(2, uint16_t)
 HOOKS(4, uint32_t)
 HOOKS(8, uint64_t)
+HOOKS(16, unsigned __int128)
+
+uint64_t __palisade_rdtsc(void)
+{
+    return 0x0000000500000007;
+}
+uint64_t __palisade_rdrand(void)
+{
+    return 0x1122334455667788;
+}
 
 int __palisade_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
