@@ -260,7 +260,7 @@ const char *record_kind_name(enum record_kind kind)
         [RECORD_BYTES] = "bytes", [RECORD_CLOCK] = "clock", [RECORD_RECEIVE] = "receive",
         [RECORD_OUT] = "out",     [RECORD_LOAD] = "load",   [RECORD_READ] = "read",
         [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed", [RECORD_SIGNAL] = "signal",
-        [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed", [RECORD_WIDE] = "wide",
+        [RECORD_WIDE] = "wide",
     };
     return (unsigned)kind < RECORD_KINDS && names[kind] ? names[kind] : "unknown";
 }

@@ -135,13 +135,8 @@ static uint64_t mixed(struct nf_thread *thread, const void *address, uint32_t by
 {
     struct positions needed;
     uint64_t value;
-    if (__builtin_expect(process_mode() == MODE_REPLAY, 0)) {
-        replay_watch(1); /* it may wait for any event, not only for those that others wait for */
-        bool replayed = REPLAYED_ALONE(thread, "mixed load", mixed_replay(thread, &value));
-        replay_watch(-1);
-        if (replayed)
-            return value;
-    }
+    if (REPLAYED_WATCHING(thread, "mixed load", mixed_replay(thread, &value)))
+        return value;
     struct log *log = log_ready(thread);
     value = word_read(address, bytes).low;
     atomic_thread_fence(memory_order_acquire);

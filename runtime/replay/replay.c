@@ -17,9 +17,7 @@ static struct {
     _Atomic uint64_t generation; /* of progress */
     _Atomic uint32_t waiting;    /* threads that found nothing to do in this generation */
     uint32_t living;
-    _Atomic int watchers;         /* threads that wait for any event of others */
-    position rested[THREADS_MAX]; /* where each came to rest last, for the watchers */
-    uint64_t stirs;               /* times everybody was made to ask again */
+    uint64_t stirs; /* times everybody was made to ask again */
     bool quiescent;
 } replay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .progress = PTHREAD_COND_INITIALIZER};
 
@@ -62,13 +60,6 @@ static void check_quiescent(void)
     }
 }
 
-void replay_watch(int watchers)
-{
-    atomic_fetch_add(&replay.watchers, watchers);
-}
-
-static void stir(void);
-
 void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
 {
     if (event == EVENT_DIVERGED)
@@ -77,11 +68,6 @@ void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, cons
                      thread->core.index, (unsigned long long)(thread->core.position + 1), what,
                      run_of(thread)->reader.why);
     pthread_mutex_lock(&replay.mutex);
-    if (atomic_load(&replay.watchers) != 0 &&
-        replay.rested[thread->core.index] != thread->core.position) {
-        replay.rested[thread->core.index] = thread->core.position;
-        stir(); /* moves the generation: this thread asks again, too */
-    }
     /* Count first, look second: replay_passed does it the other way round, so one of us sees the
      * other. */
     atomic_fetch_add(&replay.waiting, 1);

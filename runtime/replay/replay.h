@@ -20,12 +20,6 @@ void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, cons
 void replay_passed(void);
 
 /*
- * One more or less thread whose attempts look at how far others have come, at any event of theirs:
- * from now on each tells when it comes to rest. NF threads.
- */
-void replay_watch(int watchers);
-
-/*
  * Serialises attempts on one object: between "it is my turn" and "I hold it" nobody else may look.
  * Spins; hold it for a few instructions only. NF threads.
  */
