@@ -98,6 +98,7 @@ class Cold:
 
     needs = ("nat", "palisade-input-logger", "palisade-output-logger")
     link = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}
+    ports = ("lan=lan", "wan=wan")
 
     def __init__(self, topology, programs, backup=True, logger_options=()):
         self.topology = topology
@@ -117,7 +118,7 @@ class Cold:
         state = self._path(f"{name}.state")
         os.makedirs(state, exist_ok=True)
         command = [os.path.join(self.programs, f"palisade-{name}"),
-                   "--port", "lan=lan", "--port", "wan=wan",
+                   *(word for port in self.ports for word in ("--port", port)),
                    "--link", link, "--link", second_link,
                    "--state", state, "--journal", self.journals[name].path, *options]
         return Process(name, command, self.topology.name("gate"), self.topology.directory)

@@ -41,20 +41,25 @@ def mix(value, word):
     return value ^ value >> 29
 
 
-def packet_socket(namespace, device="eth0", protocol=0x0800):
-    """An AF_PACKET socket that lives in the namespace; this thread does not stay there."""
+def socket_in(namespace, *kind, address):
+    """A socket that lives in the namespace; this thread does not stay there."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/thread-self/ns/net", "rb") as home, \
             open(f"/run/netns/{namespace}", "rb") as there:
         if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns")
         try:
-            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+            packets = socket.socket(*kind)
             packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-            packets.bind((device, protocol))
+            packets.bind(address)
         finally:
             libc.setns(home.fileno(), CLONE_NEWNET)
     return packets
+
+
+def packet_socket(namespace, device="eth0", protocol=0x0800):
+    return socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol),
+                     address=(device, protocol))
 
 
 def frame(number, flow):
@@ -99,8 +104,16 @@ class Tortured(Cold):
 class Load:
     """Both ends in one thread: paced requests, all answers with the port they came from."""
 
+    head = HEAD_BYTES  # in front of an answer
+
+    def _open(self, topology):
+        return [packet_socket(topology.name(end)) for end in ("client", "server")]
+
+    def _send(self, port, flow):
+        self.sockets[port].send(frame(self.sent, flow))
+
     def __init__(self, topology, seed, rate):
-        self.sockets = [packet_socket(topology.name(end)) for end in ("client", "server")]
+        self.sockets = self._open(topology)
         self.random = random.Random(seed)
         self.rate = rate
         self.sent = 0
@@ -119,8 +132,7 @@ class Load:
                     if self.sent >= due:
                         break
                     self.sent += 1
-                    self.sockets[self.random.randrange(2)].send(
-                        frame(self.sent, self.random.randrange(16)))
+                    self._send(self.random.randrange(2), self.random.randrange(16))
             ready, _, _ = select.select(self.sockets, [], [], 0.002)
             for packets in ready:
                 self._receive(packets)
@@ -132,9 +144,9 @@ class Load:
                 data, address = packets.recvfrom(2048, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
-            if address[2] == socket.PACKET_OUTGOING or len(data) != HEAD_BYTES + ANSWER.size:
+            if len(data) != self.head + ANSWER.size or address[2:3] == (socket.PACKET_OUTGOING,):
                 continue
-            fields = ANSWER.unpack_from(data, HEAD_BYTES)
+            fields = ANSWER.unpack_from(data, self.head)
             if fields[0] == MAGIC:
                 self.answers.append((port, time.monotonic_ns(),
                                      dict(zip(FIELDS, fields))))
@@ -226,6 +238,8 @@ def memory_kib(process):
 class Run:
     """One run of `program` under torture: `kill` at a random moment, or not at all."""
 
+    gateway_class, load_class = Tortured, Load
+
     def __init__(self, stage, seed, program="torture", kill=True, twice=False, seconds=4.0,
                  rate=400, hog=False, **settings):
         self.program = program
@@ -257,10 +271,10 @@ class Run:
             time.sleep(0.02)
 
     def _conduct(self, topology):
-        gateway = self.gateway = Tortured(topology, self.stage.programs, self.program,
-                                          **self.settings)
+        gateway = self.gateway = self.gateway_class(topology, self.stage.programs, self.program,
+                                                    **self.settings)
         gateway.wait_ready()
-        load = Load(topology, self.seed, self.rate)
+        load = self.load_class(topology, self.seed, self.rate)
         began, kill_ns = time.monotonic(), None
         try:
             if self.kill:
