@@ -2,16 +2,19 @@
 
 import random
 import re
+import shutil
 import socket
 import subprocess
 
-from demolib.processes import ProcessDied
+from demolib.gateway import wait_until
+from demolib.processes import Process, ProcessDied
 from demolib.refuse import Refusal
-from demolib.topology import ip
-from stage import Broken, expect
+from demolib.topology import Topology, ip
+from stage import Broken, expect, expect_refusal
 from torture_tests import FAULTS_SHOWN, SNAPSHOT_MS
 from driver import MAGIC, REQUEST, Load, Run, Tortured, socket_in
 
+UNMODELLED, INTERFACE = 65, 66
 KILLS = 3
 DEVICES = ("t0", "t1")
 REQUESTS_PORT = 2000  # and above: one for each flow
@@ -84,6 +87,95 @@ def tunnel(seed, **settings):
     return test
 
 
+# ---- calls ----
+
+class Calls(Tortured):
+    """The ports are called as the devices, so that the program's arguments are the same."""
+
+    ports = ("t0=t0,tun", "t1=t1,tap")
+
+    def nat_command(self, role, program=None, options=None):
+        (executable, *_), environment = super().nat_command(role)
+        return [executable, *DEVICES], environment
+
+
+def say_hello(gate):
+    """Three packets that look the same wherever they are read."""
+    packets = socket_in(gate, socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800),
+                        address=(DEVICES[0], 0x0800))
+    for _ in range(3):
+        packets.send(bytes((0x45,)) + bytes(range(1, 60)))
+    packets.close()
+
+
+def conversation(process, gate):
+    """All that it prints; it gets its packets when it asks for them."""
+    for word in ("first", "second"):
+        wait_until(f"the program says {word}",
+                   lambda word=word: word in read_log(process), [process])
+        say_hello(gate)
+    status = process.ended(30)
+    said = read_log(process)
+    expect(status == 0, f"status {status}: {said[-400:]}")
+    return said.splitlines()
+
+
+def read_log(process):
+    with open(process.log_path, encoding="utf-8", errors="replace") as log:
+        return log.read()
+
+
+def calls(stage):
+    """Every call on /dev/net/tun answers as the kernel's."""
+    topology = Topology(palisade=True)
+    gateway = native = None
+    try:
+        gate = topology.name("gate")
+        for device, mode in zip(DEVICES, ("tun", "tap")):
+            ip("-n", gate, "tuntap", "add", "dev", device, "mode", mode, "multi_queue")
+            ip("-n", gate, "link", "set", device, "up")
+        native = Process("native", [stage.program("tun_calls"), *DEVICES], gate,
+                         topology.directory)
+        wanted = conversation(native, gate)
+        gateway = Calls(topology, stage.programs, "tun_calls", backup=False)
+        got = conversation(gateway.master, gate)
+        for line, (want, have) in enumerate(zip(wanted, got), 1):
+            expect(want == have, f"line {line}: {have!r}, the kernel says {want!r}")
+        expect(len(got) == len(wanted), f"{len(got)} lines, the kernel has {len(wanted)}")
+        return f"{len(got)} answers"
+    except (Refusal, ProcessDied) as failure:
+        raise Broken(str(failure)) from None
+    finally:
+        for process in [native, *(gateway.processes() if gateway else [])]:
+            if process:
+                process.stop()
+        shutil.copytree(topology.directory, stage.keep, dirs_exist_ok=True)
+        topology.close()
+
+
+def refusal(program, gateway_class, names, status, *words):
+    """A program that wants a port which is not there, or not of that kind: one sentence."""
+    class Wanting(gateway_class):
+        def nat_command(self, role, program=None, options=None):
+            (executable, *_), environment = super().nat_command(role)
+            return [executable, *names], environment
+
+    def test(stage):
+        topology = Topology(palisade=True)
+        gateway = None
+        try:
+            stage.program(program)
+            gateway = Wanting(topology, stage.programs, program, backup=False)
+            got = gateway.master.ended(20)
+            expect_refusal((got, "", gateway.master.tail()), status, *words)
+        finally:
+            for process in gateway.processes() if gateway else []:
+                process.stop()
+            shutil.copytree(topology.directory, stage.keep, dirs_exist_ok=True)
+            topology.close()
+    return test
+
+
 def tests(seed):
     moments = random.Random(seed)
     seeds = [moments.randrange(1 << 31) for _ in range(KILLS)]
@@ -92,4 +184,11 @@ def tests(seed):
     cases.append((f"tunnel-once-seed-{seed}", tunnel(seed, snapshot_ms=0)))
     cases.append((f"tunnel-twice-seed-{seed}", tunnel(seed, twice=True)))
     cases.append((f"tunnel-undisturbed-seed-{seed}", tunnel(seed, kill=False)))
+    cases.append(("tunnel-calls", calls))
+    for name, *case in (
+            ("missing", "tunnel", Tunnels, ("nowhere", "wan"), INTERFACE, "no tun port", "nowhere"),
+            ("ethernet", "tunnel", Tortured, ("lan", "wan"), INTERFACE, "no tun port", "lan"),
+            ("socket", "torture", Tunnels, ("lan", "wan"), UNMODELLED, "lan", "TUN", "AF_PACKET"),
+            ("capture", "capture", Tunnels, ("lan", "wan"), 1, "lan is a TUN port")):
+        cases.append((f"tunnel-refusal-{name}", refusal(*case)))
     return cases

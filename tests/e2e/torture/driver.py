@@ -72,11 +72,11 @@ def frame(number, flow):
 
 
 class Tortured(Cold):
-    def __init__(self, topology, programs, program="torture", **settings):
+    def __init__(self, topology, programs, program="torture", backup=True, **settings):
         self.program = program
         self.settings = settings
         self.needs = (program, "palisade-input-logger", "palisade-output-logger")
-        super().__init__(topology, programs)
+        super().__init__(topology, programs, backup)
 
     def nat_command(self, role, program=None, options=None):
         _, environment = super().nat_command(role)
