@@ -5,6 +5,7 @@
 
 #include "llvm/ADT/PostOrderIterator.h"
 #include "llvm/IR/Dominators.h"
+#include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/IntrinsicInst.h"
@@ -143,9 +144,9 @@ static void add_callbacks(Function &function)
                 value = call->getArgOperand(from);
             arguments.push_back(value);
         }
-        CallInst *made = CallInst::Create(target->getFunctionType(), target, arguments, "",
-                                          std::next(call->getIterator()));
-        made->setDebugLoc(call->getDebugLoc());
+        IRBuilder<> builder(call->getNextNode());
+        builder.SetCurrentDebugLocation(call->getDebugLoc());
+        builder.CreateCall(target, arguments);
     }
 }
 

@@ -14,6 +14,11 @@
  * packet    socket bind setsockopt getsockopt ioctl if_nametoindex if_indextoname poll ppoll
  *           recvfrom recv recvmsg recvmmsg sendto send sendmsg sendmmsg close fcntl
  *           open openat read readv writev
+ * libxdp    xsk_umem__create xsk_umem__delete xsk_umem__fd xsk_socket__create
+ *           xsk_socket__create_shared xsk_socket__delete xsk_socket__fd xsk_setup_xdp_prog
+ *           xsk_socket__update_xskmap xsk_ring_cons__peek xsk_ring_cons__cancel
+ *           xsk_ring_cons__release xsk_cons_nb_avail xsk_ring_prod__needs_wakeup
+ *           xsk_ring_prod__reserve xsk_ring_prod__submit xsk_prod_nb_free
  * libpcap   pcap_create pcap_open_live pcap_open_dead pcap_activate pcap_close
  *           pcap_set_snaplen pcap_set_timeout pcap_set_immediate_mode pcap_set_promisc
  *           pcap_set_buffer_size pcap_set_tstamp_type pcap_set_rfmon

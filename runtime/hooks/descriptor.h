@@ -24,6 +24,7 @@ enum family_id {
     FAMILY_PACKET,    /* AF_PACKET socket (hooks/packet_socket.c) */
     FAMILY_INTERFACE, /* a socket to ask for interfaces by ioctl (hooks/interface.c) */
     FAMILY_PCAP,      /* descriptor of a libpcap handle (hooks/pcap.c) */
+    FAMILY_XSK,       /* AF_XDP socket (hooks/xsk.c) */
     FAMILY_TUN,       /* /dev/net/tun (hooks/tun.c) */
     FAMILIES
 };
@@ -64,9 +65,11 @@ int interface_control(struct nf_thread *thread, uint32_t index, unsigned long re
 
 /* Index of the port that the NF calls so, -1: none. */
 int port_named(const char *name);
+/* Refuses `what` on TUN ports. */
+void port_must_be_ethernet(uint32_t port, const char *what);
 
 extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN,
-    family_tun HIDDEN;
+    family_xsk HIDDEN, family_tun HIDDEN;
 
 static inline bool descriptor_is(int fd)
 {

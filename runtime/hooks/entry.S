@@ -73,6 +73,8 @@
         HOOK(writev, writev)
         RESTARTABLE palisade_pcap_fetch_entry, palisade_pcap_fetch_restartable, hidden
         HOOK(pcap_inject, pcap_inject)
+        RESTARTABLE palisade_xsk_fetch_entry, palisade_xsk_fetch_restartable, hidden
+        RESTARTABLE palisade_xsk_flush_entry, palisade_xsk_flush_restartable, hidden
         HOOK(pcap_sendpacket, pcap_sendpacket)
 
 /* void context_resume(const struct context *): becomes the saved thread. Never returns. */

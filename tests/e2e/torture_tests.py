@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tor
 from driver import FAULTS_SHOWN, Run, packet_socket  # noqa: E402, F401
 
 KILLS = 5
+PROGRAMS = ("capture", "rings")  # beside torture itself: torture/*.c
 SNAPSHOT_MS = (200, 1000, 3000, 200, 50)  # short replays and long ones
 
 
@@ -37,8 +38,10 @@ def tests(seed):
     cases.append((f"torture-once-seed-{seed}", torture(seed, snapshot_ms=0)))
     cases.append((f"torture-twice-seed-{seed}", torture(seed, twice=True)))
     cases.append((f"torture-undisturbed-seed-{seed}", torture(seed, kill=False)))
-    for number, s in enumerate(seeds[:2], 1):
-        cases.append((f"torture-capture-{number}-seed-{s}",
-                      torture(s, "capture", snapshot_ms=SNAPSHOT_MS[number - 1])))
-    cases.append((f"torture-capture-once-seed-{seed}", torture(seed, "capture", snapshot_ms=0)))
+    for program in PROGRAMS:
+        for number, s in enumerate(seeds[:2], 1):
+            cases.append((f"torture-{program}-{number}-seed-{s}",
+                          torture(s, program, snapshot_ms=SNAPSHOT_MS[number - 1])))
+        cases.append((f"torture-{program}-once-seed-{seed}",
+                      torture(seed, program, snapshot_ms=0)))
     return cases

@@ -189,6 +189,7 @@ def tests(seed):
             ("missing", "tunnel", Tunnels, ("nowhere", "wan"), INTERFACE, "no tun port", "nowhere"),
             ("ethernet", "tunnel", Tortured, ("lan", "wan"), INTERFACE, "no tun port", "lan"),
             ("socket", "torture", Tunnels, ("lan", "wan"), UNMODELLED, "lan", "TUN", "AF_PACKET"),
-            ("capture", "capture", Tunnels, ("lan", "wan"), 1, "lan is a TUN port")):
+            ("capture", "capture", Tunnels, ("lan", "wan"), UNMODELLED, "lan", "TUN", "libpcap"),
+            ("rings", "rings", Tunnels, ("lan", "wan"), UNMODELLED, "lan", "TUN", "AF_XDP")):
         cases.append((f"tunnel-refusal-{name}", refusal(*case)))
     return cases
