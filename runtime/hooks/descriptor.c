@@ -14,10 +14,8 @@
 #include "hooks/queue.h"
 
 static const struct family *const families[FAMILIES] = {
-    [FAMILY_PACKET] = &family_packet,
-    [FAMILY_INTERFACE] = &family_interface,
-    [FAMILY_PCAP] = &family_pcap,
-    [FAMILY_XSK] = &family_xsk,
+    [FAMILY_PACKET] = &family_packet, [FAMILY_INTERFACE] = &family_interface,
+    [FAMILY_PCAP] = &family_pcap,     [FAMILY_XSK] = &family_xsk,
     [FAMILY_TUN] = &family_tun,
 };
 

@@ -60,11 +60,21 @@ static void fill(void *context, uint32_t n, uint16_t port, const uint8_t *bytes,
     message->msg_len = fill_message(&message->msg_hdr, port, bytes, length);
 }
 
+/* With the kernel it would receive from every interface. */
+static void must_be_bound(uint32_t index)
+{
+    const struct nf_queue *queue = &IMAGE->queues[descriptor_queue(index)];
+    if (__builtin_expect(!queue->port && queue->protocol, 0))
+        process_fail(STATUS_UNMODELLED, "an AF_PACKET socket receives without having been bound "
+                                        "to a port: not supported, bind one for each port (G8)");
+}
+
 static int receive(struct nf_thread *thread, uint32_t index, struct mmsghdr *messages,
                    uint32_t count, int flags)
 {
     if (flags & (MSG_PEEK | MSG_ERRQUEUE))
         process_fail(STATUS_UNMODELLED, "recv: MSG_PEEK and MSG_ERRQUEUE are not supported (G8)");
+    must_be_bound(index);
     bool wait = !(flags & MSG_DONTWAIT) && !IMAGE->descriptors[index].nonblock && count > 0;
     uint32_t received =
         packets_receive(thread, descriptor_queue(index), count, wait ? -1 : 0, fill, messages);
@@ -216,6 +226,8 @@ static int get_option(struct nf_thread *thread, uint32_t index, int level, int n
 static short ready(uint32_t index, short events)
 {
     short in = events & (POLLIN | POLLRDNORM);
+    if (in)
+        must_be_bound(index);
     if (in && !packets_ready(descriptor_queue(index)))
         in = 0;
     return in | (events & (POLLOUT | POLLWRNORM));

@@ -184,6 +184,9 @@ static int transmit(struct nf_thread *thread, uint32_t index, struct mmsghdr *me
 
 static short ready(uint32_t index, short events)
 {
+    if (!own(index)[OWN_PORT])
+        process_fail(STATUS_UNMODELLED, "poll on %s before TUNSETIFF is not supported (G8)",
+                     CLONE_DEVICE);
     short in = events & (POLLIN | POLLRDNORM);
     if (in && !packets_ready(descriptor_queue(index)))
         in = 0;

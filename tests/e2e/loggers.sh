@@ -218,6 +218,15 @@ if [ "$ports" != ethernet ]; then
     check "an output logger alone" "numqueues 0 numdisabled 1" "$(queues)"
     start_logger il
     again "input logger last"
+    in_ns $box ip link set p1 down
+    start_nf $backup_slot master; master=$nf_pid
+    wait_for "$scratch/nf$backup_slot.err" ready
+    traffic 200; check "a device that is down loses packets" 1 $?
+    check "told once" 1 "$(event_count "$scratch/ol.journal" port_down)"
+    in_ns $box ip link set p1 up
+    kill -TERM "$master"; wait "$master"
+    sleep 0.2
+    again "up again"
     kill -9 $ol_pid; wait $ol_pid 2>/dev/null
     check "output logger killed" "numqueues 1 numdisabled 0" "$(queues)"
     start_logger ol

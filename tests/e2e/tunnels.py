@@ -1,5 +1,6 @@
 """TUN: the kernel of gate talks to a torture NF over two TUN devices, by UDP and by ping."""
 
+import os
 import random
 import re
 import shutil
@@ -10,9 +11,9 @@ from demolib.gateway import wait_until
 from demolib.processes import Process, ProcessDied
 from demolib.refuse import Refusal
 from demolib.topology import Topology, ip
-from stage import Broken, expect, expect_refusal
+from stage import Broken, expect, expect_refusal, run
 from torture_tests import FAULTS_SHOWN, SNAPSHOT_MS
-from driver import MAGIC, REQUEST, Load, Run, Tortured, socket_in
+from driver import MAGIC, REQUEST, Load, Run, Tortured, packet_socket, socket_in
 
 UNMODELLED, INTERFACE = 65, 66
 KILLS = 3
@@ -75,11 +76,33 @@ class TunnelRun(Run):
         return faults, figures
 
 
-def tunnel(seed, **settings):
+class Taps(Tortured):
+    """AF_PACKET sockets on TAP ports: Ethernet, but from the kernel's end."""
+
+    ports = ("lan=t0,tap", "wan=t1,tap")
+
+    def __init__(self, topology, *arguments, **settings):
+        gate = topology.name("gate")
+        for device in DEVICES:
+            ip("-n", gate, "tuntap", "add", "dev", device, "mode", "tap", "multi_queue")
+            ip("-n", gate, "link", "set", device, "txqueuelen", "10000", "up")
+        super().__init__(topology, *arguments, **settings)
+
+
+class Frames(Load):
+    def _open(self, topology):
+        return [packet_socket(topology.name("gate"), device) for device in DEVICES]
+
+
+class FrameRun(Run):
+    gateway_class, load_class = Taps, Frames
+
+
+def tunnel(seed, program="tunnel", kind=TunnelRun, **settings):
     def test(stage):
-        stage.program("tunnel")
+        stage.program(program)
         try:
-            faults, figures = TunnelRun(stage, seed, program="tunnel", **settings).conduct()
+            faults, figures = kind(stage, seed, program=program, **settings).conduct()
         except (Refusal, ProcessDied) as failure:
             raise Broken(str(failure)) from None
         expect(not faults, f"{len(faults)} faults: " + "; ".join(faults[:FAULTS_SHOWN]))
@@ -164,7 +187,6 @@ def refusal(program, gateway_class, names, status, *words):
         topology = Topology(palisade=True)
         gateway = None
         try:
-            stage.program(program)
             gateway = Wanting(topology, stage.programs, program, backup=False)
             got = gateway.master.ended(20)
             expect_refusal((got, "", gateway.master.tail()), status, *words)
@@ -173,6 +195,57 @@ def refusal(program, gateway_class, names, status, *words):
                 process.stop()
             shutil.copytree(topology.directory, stage.keep, dirs_exist_ok=True)
             topology.close()
+    return test
+
+
+SNIPPET = """
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(void)
+{
+    struct ifreq request = {.ifr_name = "lan", .ifr_flags = IFF_TUN | IFF_NO_PI};
+    char bytes[64];
+    int tun = open("/dev/net/tun", O_RDWR), ask = socket(AF_INET, SOCK_DGRAM, 0);
+    int packets = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+    struct pollfd tuns = {.fd = tun, .events = POLLIN}, sockets = {.fd = packets, .events = POLLIN};
+    (void)bytes, (void)request, (void)tuns, (void)sockets, (void)ask;
+    STATEMENT;
+    return 0;
+}
+"""
+STATEMENTS = (
+    ("poll", "poll(&tuns, 1, 100)", "poll", "before TUNSETIFF"),
+    ("vnet", "request.ifr_flags |= IFF_VNET_HDR; ioctl(tun, TUNSETIFF, &request)", "IFF_VNET_HDR"),
+    ("carrier", "ioctl(tun, TUNSETIFF, &request); ioctl(tun, TUNSETCARRIER, &ask)", "/dev/net/tun"),
+    ("address", "ioctl(ask, SIOCSIFADDR, &request)", "SIOCSIFADDR", "lan", "loggers"),
+    ("mtu", "ioctl(ask, SIOCSIFMTU, &request)", "SIOCSIFMTU", "lan"),
+    ("open", 'return open("/etc/hostname", O_RDONLY)', "/etc/hostname"),
+    ("read", "return (int)read(0, bytes, sizeof bytes)", "read of descriptor 0"),
+    ("write", 'return (int)write(7, "x", 1)', "descriptor 7"),
+    ("unbound-poll", "poll(&sockets, 1, 100)", "AF_PACKET", "bound"),
+    ("unbound-recv", "recv(packets, bytes, sizeof bytes, 0)", "AF_PACKET", "bound"))
+
+
+def statement(text, *words):
+    """A program that does this must end with one sentence."""
+    def test(stage):
+        os.makedirs(stage.keep, exist_ok=True)
+        program = os.path.join(stage.keep, "program")
+        with open(f"{program}.c", "w", encoding="ascii") as file:
+            file.write(SNIPPET.replace("STATEMENT", text))
+        done = run(stage.program("palisade-cc"), "-O1", "-Wno-unused-result", f"{program}.c",
+                   "-o", program)
+        expect(done[0] == 0, f"palisade-cc: {done[2]}")
+        refusal(program, Tunnels, (), UNMODELLED, *words)(stage)
     return test
 
 
@@ -192,4 +265,7 @@ def tests(seed):
             ("capture", "capture", Tunnels, ("lan", "wan"), UNMODELLED, "lan", "TUN", "libpcap"),
             ("rings", "rings", Tunnels, ("lan", "wan"), UNMODELLED, "lan", "TUN", "AF_XDP")):
         cases.append((f"tunnel-refusal-{name}", refusal(*case)))
+    for name, *case in STATEMENTS:
+        cases.append((f"tunnel-refusal-{name}", statement(*case)))
+    cases.append((f"tunnel-frames-seed-{seed}", tunnel(seed, "torture", FrameRun)))
     return cases
