@@ -35,9 +35,12 @@ class Process:
             raise ProcessDied(f"{self.name} ended with {describe(self.popen.returncode)}:\n"
                               f"{self.tail()}")
 
-    def tail(self):
+    def said(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            lines = log.read().splitlines()
+            return log.read()
+
+    def tail(self):
+        lines = self.said().splitlines()
         return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:]) or "    (it said nothing)"
 
     def kill(self):

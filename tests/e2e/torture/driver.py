@@ -67,14 +67,12 @@ def frame(number, flow):
 
 
 class Tortured(Cold):
-    needs = ("torture", "palisade-input-logger", "palisade-output-logger")
-
     def __init__(self, topology, programs, **settings):
         self.settings = settings
         super().__init__(topology, programs)
 
-    def nat_command(self, role, program=None, options=None):
-        _, environment = super().nat_command(role)
+    def nf_command(self, role, program=None, options=None):
+        _, environment = super().nf_command(role)
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
@@ -90,7 +88,7 @@ class Tortured(Cold):
         self.master, self.announced = self.backup, set()
         self.link = {"backup": self.link["master"]}
         self.journals["backup"] = Journal(self._path("relief.jsonl"))
-        command, environment = self.nat_command("backup")
+        command, environment = self.nf_command("backup")
         self.backup = Process("relief", command, self.topology.name("master"),
                               self.topology.directory, environment)
         wait_until("the relief is ready", lambda: self.journals["backup"].find("ready"),
