@@ -1,28 +1,15 @@
 """A collector of NetFlow version 5: keeps every record by its sequence number."""
 
-import ctypes
 import socket
 import struct
 import threading
 
+from .processes import socket_inside
+
 HEADER = struct.Struct("!HHIIIIBBH")
 RECORD = struct.Struct("!4s4s4sHHIIIIHHBBBBHHBBH")
-CLONE_NEWNET = 0x40000000
 RECEIVE_BUFFER_BYTES = 8 << 20
 SO_RCVBUFFORCE = 33
-
-
-def socket_inside(namespace, *kind):
-    """A socket that lives in the namespace; this thread does not stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as home, \
-            open(f"/run/netns/{namespace}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            return socket.socket(*kind)
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
 
 
 class Collector:

@@ -50,7 +50,7 @@ class Plain:
         return Process(self.program.name, self.command, self.topology.name("gate"),
                        self.topology.directory)
 
-    def processes(self):
+    def living(self):
         return [self.nf]
 
     def wait_ready(self):
@@ -60,9 +60,6 @@ class Plain:
     def said(self):
         """All that the function printed so far."""
         return self.nf.said()
-
-    def alive(self):
-        return True
 
     def kill(self):
         return self.nf.kill()
@@ -194,9 +191,9 @@ class Cold:
         """All that the function printed so far, in either process."""
         return self.master.said() + (self.backup.said() if self.backup else "")
 
-    def alive(self):
-        """The master has not been killed."""
-        return not self.killed
+    def living(self):
+        """The processes that must go on running."""
+        return [part for part in self.processes() if not (self.killed and part is self.master)]
 
     def kill(self):
         self.killed = True

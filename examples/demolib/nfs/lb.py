@@ -48,7 +48,7 @@ class LoadBalancer(Streams):
     def gateway_ready(self, gateway):
         wait_until("the load balancer knows its backends",
                    lambda: gateway.said().count("lb: backend ") >= len(BACKENDS),
-                   gateway.processes())
+                   gateway.living())
 
     def before_kill(self):
         self._list(SECOND)

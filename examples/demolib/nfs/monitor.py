@@ -13,7 +13,7 @@ import time
 from ..collector import Collector
 from ..gateway import Program
 from ..nf import NetworkFunction
-from ..topology import CLIENT_ADDRESS, LAN_ADDRESS, SERVER_ADDRESS, WAN_ADDRESS, inside, ip
+from ..topology import CLIENT_ADDRESS, LAN_ADDRESS, SERVER_ADDRESS, WAN_ADDRESS, ip
 from ..witness import PORT, Generator
 
 COLLECTOR_ADDRESS, COLLECTOR_PORT = "10.9.100.1", 2055
@@ -88,7 +88,8 @@ class Monitor(NetworkFunction):
                 self.sent[(ends[0], flow["own_port"], ends[1], number)] = flow["sent"]
         deadline = time.monotonic() + SETTLED_MAX_S
         while time.monotonic() < deadline and not self._settled():
-            gateway.tend(None if gateway.alive() else 0)
+            for process in gateway.living():
+                process.require()
             time.sleep(0.1)
         time.sleep(2 * INTERVAL_MS / 1000)
         self.collector.close()

@@ -9,7 +9,7 @@ import re
 
 from ..gateway import Program, wait_until
 from ..streams import SECOND_NS, Streams
-from ..topology import CLIENT_ADDRESS, LAN_ADDRESS, SERVER_ADDRESS, WAN_ADDRESS, inside, ip
+from ..topology import LAN_ADDRESS, SERVER_ADDRESS, WAN_ADDRESS, inside, ip
 from ..witness import Witness
 
 TUN = "tun0"
@@ -30,6 +30,7 @@ class RateLimiter(Streams):
     name = "ratelimit"
     title = "the rate limiter"
     forgets = "full buckets"
+    places = (("client", ("eth0",)), ("gate", ("lan", "wan", TUN)), ("server", ("eth0",)))
     witness_address, witness_servers, witness_from = WITNESS_AT, (WITNESS_AT,), WITNESS_FROM
 
     def __init__(self, plan, topology, programs):
@@ -87,7 +88,7 @@ class RateLimiter(Streams):
         # The counters are printed every second: those of a moment when nothing comes any more.
         said = len(gateway.said())
         wait_until("the limiter prints its counters twice",
-                   lambda: gateway.said()[said:].count("\nread ") >= 2, gateway.processes())
+                   lambda: gateway.said()[said:].count("\nread ") >= 2, gateway.living())
         found = re.findall(rf"^source {re.escape(FLOOD_FROM)} .* dropped (\d+) waiting (\d+)",
                            gateway.said(), re.MULTILINE)
         self.drops = [int(number) for number in found[-1]] if found else [0, 0]

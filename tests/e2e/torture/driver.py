@@ -6,7 +6,6 @@ flow, the clock never going back; per worker and port its own numbers ascending;
 answered once. The lines on stdout (effects) come at least once, in order, and repeated ones alike.
 """
 
-import ctypes
 import random
 import re
 import select
@@ -19,7 +18,7 @@ import threading
 import time
 
 from demolib.gateway import Cold, Journal, Program, wait_until
-from demolib.processes import Process
+from demolib.processes import Process, socket_inside
 from demolib.topology import Topology
 
 REQUEST = struct.Struct("<QQQ")
@@ -29,7 +28,6 @@ FIELDS = ("magic request worker worker_n n before hash flow flow_n flow_before f
 MAGIC = 0x7072757465727574
 HEAD_BYTES = 42
 WORD = (1 << 64) - 1
-CLONE_NEWNET = 0x40000000
 MAC_NF, MAC_OWN = bytes.fromhex("02aaaaaaaa01"), bytes.fromhex("02aaaaaaaa02")
 DRAIN_S = 6.0
 FAULTS_SHOWN = 6
@@ -40,19 +38,10 @@ def mix(value, word):
     return value ^ value >> 29
 
 
-def packet_socket(namespace, device="eth0", protocol=0x0800):
-    """An AF_PACKET socket that lives in the namespace; this thread does not stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as home, \
-            open(f"/run/netns/{namespace}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
-            packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-            packets.bind((device, protocol))
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
+def packet_socket(namespace):
+    packets = socket_inside(namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+    packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+    packets.bind(("eth0", 0x0800))
     return packets
 
 
