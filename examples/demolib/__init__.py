@@ -3,7 +3,7 @@ one load, one kill.
 
 topology   namespaces, devices, and the guardian that removes them whatever happens
 processes  programs inside a namespace, with their output kept in a file
-gateway    the function as the run has it: plain and restarted (none), or protected by Palisade (cold)
+gateway    the function as the run has it: plain and restarted (none), or protected (cold)
 nf         what a network function must answer: topology, program, load, witness, verdict
 nfs/       one file each: nat, monitor, lb, ratelimit
 streams    what those that forward packets have in common

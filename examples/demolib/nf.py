@@ -6,8 +6,9 @@ from .gateway import Program
 class NetworkFunction:
     """
     Topology, program, load, witness and verdict of one network function. Called in this order:
-    the constructor, program(), path_ready() until it is true, begin(), begin_witness(), after_kill(),
-    stop() once loading() is over, finish(), result(); tick() and require() all the time.
+    the constructor, program(), path_ready() until it is true, gateway_ready(), begin(),
+    begin_witness(), before_kill(), after_kill(), stop() once loading() is over, finish(),
+    result(), passed(); tick() and require() all the time.
     """
 
     name = ""  # --nf NAME

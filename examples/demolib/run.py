@@ -1,4 +1,4 @@
-"""The conductor: sets the stage, loads it, kills the function at the moment the seed says, gathers."""
+"""The conductor: sets the stage, loads it, kills the function when the seed says, gathers."""
 
 import dataclasses
 import platform

@@ -1,5 +1,6 @@
-"""The other network functions: each killed at random moments, with nobody noticing; each for itself,
-which shows that its witness sees nothing where nothing happened, and a crash where one did."""
+"""The other network functions: each killed at random moments, with nobody noticing; each for
+itself, which shows that its witness sees nothing where nothing happened, and a crash where one
+did."""
 
 import json
 import os

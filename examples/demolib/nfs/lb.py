@@ -1,8 +1,8 @@
 """A load balancer: flows stay with their backend, whatever happens to the list of backends.
 
-The backends are addresses of the server's namespace. A second before the kill one of them is drained
-(weight 0) and another one is added: old flows must stay at the drained one, new ones must not come
-to it, also when the process that knew them is dead.
+The backends are addresses of the server's namespace. A second before the kill one of them is
+drained (weight 0) and another one is added: old flows must stay at the drained one, new ones must
+not come to it, also when the process that knew them is dead.
 """
 
 import os
@@ -57,7 +57,7 @@ class LoadBalancer(Streams):
         return {**super().result(start_ns, kill_ns), **self.verdict.places(kill_ns, DRAINED)}
 
     def passed(self, result):
-        """Also, every flow is where it was, and none of the new ones came to the drained backend."""
+        """Also, every flow is where it was, and no new one came to the drained backend."""
         return (super().passed(result) and result["flows_moved"] == 0
                 and result["flows_before"] == result["flows_after"] > 0
                 and result["new_flows_drained"] == 0)

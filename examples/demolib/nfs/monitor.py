@@ -1,9 +1,9 @@
 """A flow probe on two taps: what it exports must add up to what was sent, flow by flow.
 
 Nobody answers and nothing is forwarded: generators at both taps send numbered UDP packets to
-addresses that do not exist. Two accounts must agree with them: the exported flows (NetFlow version 5 to
-a collector in the gate's namespace) and the file of reports. Palisade performs such outputs at least
-once: what comes again must be the same again.
+addresses that do not exist. Two accounts must agree with them: the exported flows (NetFlow version
+5 to a collector in the gate's namespace) and the file of reports. Palisade performs such outputs at
+least once: what comes again must be the same again.
 """
 
 import json

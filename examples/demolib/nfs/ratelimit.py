@@ -1,8 +1,9 @@
 """A rate limiter: every source keeps to its rate, and what waits for its turn is not lost.
 
-The gate's kernel routes what comes from client and server into a TUN device, and what comes out of it
-to its destination. One source floods, at several times its rate: of it exactly as many packets must be
-missing as the limiter says it dropped, and never may it get more than its burst and its rate.
+The gate's kernel routes what comes from client and server into a TUN device, and what comes out of
+it to its destination. One source floods, at several times its rate: of it exactly as many packets
+must be missing as the limiter says it dropped, and it may never get more than its burst and its
+rate.
 """
 
 import re
