@@ -45,6 +45,7 @@ def breaks(name):
 
 
 def options(stage):
+    expect_refusal(run(stage.demo, "--nf", "bridge"), USAGE, "bridge")
     for name, words in (("monitor", ("--interface", "lan", "--collector", "10.1.1.1")),
                         ("lb", ("--lan", "lan", "--vip", "10.1.0.x")),
                         ("ratelimit", ("--device", "tun0", "--limit", "10.1.0.1=x"))):
