@@ -38,10 +38,10 @@ def mix(value, word):
     return value ^ value >> 29
 
 
-def packet_socket(namespace):
-    packets = socket_inside(namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+def packet_socket(namespace, device="eth0", protocol=0x0800):
+    packets = socket_inside(namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
     packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-    packets.bind(("eth0", 0x0800))
+    packets.bind((device, protocol))
     return packets
 
 
