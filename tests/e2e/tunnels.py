@@ -8,12 +8,12 @@ import socket
 import subprocess
 
 from demolib.gateway import wait_until
-from demolib.processes import Process, ProcessDied
+from demolib.processes import Process, ProcessDied, socket_inside
 from demolib.refuse import Refusal
 from demolib.topology import Topology, ip
 from stage import Broken, expect, expect_refusal, run
 from torture_tests import FAULTS_SHOWN, SNAPSHOT_MS
-from driver import MAGIC, REQUEST, Load, Run, Tortured, packet_socket, socket_in
+from driver import MAGIC, REQUEST, Load, Run, Tortured, packet_socket
 
 UNMODELLED, INTERFACE = 65, 66
 KILLS = 3
@@ -53,8 +53,11 @@ class Datagrams(Load):
             ["nsenter", f"--net=/run/netns/{gate}", "--", "ping", "-q", "-i", str(PING_EVERY_S),
              "-c", str(PINGS), "-W", "10", nf_address(port)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for port in (0, 1)]
-        return [socket_in(gate, socket.AF_INET, socket.SOCK_DGRAM, 0,
-                          address=(own_address(port), 1000)) for port in (0, 1)]
+        sockets = [socket_inside(gate, socket.AF_INET, socket.SOCK_DGRAM) for _ in DEVICES]
+        for port, datagrams in enumerate(sockets):
+            datagrams.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+            datagrams.bind((own_address(port), 1000))
+        return sockets
 
     def _send(self, port, flow):
         self.sockets[port].sendto(REQUEST.pack(MAGIC, self.sent, flow),
@@ -115,17 +118,13 @@ def tunnel(seed, program="tunnel", kind=TunnelRun, **settings):
 class Calls(Tortured):
     """The ports are called as the devices, so that the program's arguments are the same."""
 
-    ports = ("t0=t0,tun", "t1=t1,tap")
-
-    def nat_command(self, role, program=None, options=None):
-        (executable, *_), environment = super().nat_command(role)
-        return [executable, *DEVICES], environment
+    names, ports = DEVICES, ("t0=t0,tun", "t1=t1,tap")
 
 
 def say_hello(gate):
     """Three packets that look the same wherever they are read."""
-    packets = socket_in(gate, socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800),
-                        address=(DEVICES[0], 0x0800))
+    packets = socket_inside(gate, socket.AF_PACKET, socket.SOCK_DGRAM)
+    packets.bind((DEVICES[0], 0x0800))
     for _ in range(3):
         packets.send(bytes((0x45,)) + bytes(range(1, 60)))
     packets.close()
@@ -176,12 +175,10 @@ def calls(stage):
         topology.close()
 
 
-def refusal(program, gateway_class, names, status, *words):
+def refusal(program, gateway_class, wanted, status, *words):
     """A program that wants a port which is not there, or not of that kind: one sentence."""
     class Wanting(gateway_class):
-        def nat_command(self, role, program=None, options=None):
-            (executable, *_), environment = super().nat_command(role)
-            return [executable, *names], environment
+        names = wanted
 
     def test(stage):
         topology = Topology(palisade=True)

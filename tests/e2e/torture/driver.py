@@ -6,8 +6,6 @@ flow, the clock never going back; per worker and port its own numbers ascending;
 answered once. The lines on stdout (effects) come at least once, in order, and repeated ones alike.
 """
 
-import ctypes
-import os
 import random
 import re
 import select
@@ -19,8 +17,8 @@ import sys
 import threading
 import time
 
-from demolib.gateway import Cold, Journal, wait_until
-from demolib.processes import Process
+from demolib.gateway import Cold, Journal, Program, wait_until
+from demolib.processes import Process, socket_inside
 from demolib.topology import Topology
 
 REQUEST = struct.Struct("<QQQ")
@@ -30,7 +28,6 @@ FIELDS = ("magic request worker worker_n n before hash flow flow_n flow_before f
 MAGIC = 0x7072757465727574
 HEAD_BYTES = 42
 WORD = (1 << 64) - 1
-CLONE_NEWNET = 0x40000000
 MAC_NF, MAC_OWN = bytes.fromhex("02aaaaaaaa01"), bytes.fromhex("02aaaaaaaa02")
 DRAIN_S = 6.0
 FAULTS_SHOWN = 6
@@ -41,19 +38,10 @@ def mix(value, word):
     return value ^ value >> 29
 
 
-def socket_in(namespace, *kind, address):
-    """A socket that lives in the namespace; this thread does not stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as home, \
-            open(f"/run/netns/{namespace}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            packets = socket.socket(*kind)
-            packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-            packets.bind(address)
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
+def packet_socket(namespace, device="eth0", protocol=0x0800):
+    packets = socket_inside(namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+    packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+    packets.bind((device, protocol))
     return packets
 
 
@@ -72,19 +60,18 @@ def frame(number, flow):
 
 
 class Tortured(Cold):
-    def __init__(self, topology, programs, program="torture", backup=True, **settings):
-        self.program = program
-        self.settings = settings
-        self.needs = (program, "palisade-input-logger", "palisade-output-logger")
-        super().__init__(topology, programs, backup)
+    names, ports = ("lan", "wan"), ("lan=lan", "wan=wan")
 
-    def nat_command(self, role, program=None, options=None):
-        _, environment = super().nat_command(role)
+    def __init__(self, topology, programs, program="torture", backup=True, **settings):
+        self.settings = settings
+        super().__init__(topology, programs, Program(program, self.names, "", self.ports), backup)
+
+    def nf_command(self, role, program=None, options=None):
+        command, environment = super().nf_command(role, program, options)
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
-        return ([os.path.join(self.programs, self.program), "lan", "wan"],
-                {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
+        return command, {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())}
 
     def relieve(self):
         """The backup reigns: it is the master now, and a new backup starts where that was."""
@@ -94,7 +81,7 @@ class Tortured(Cold):
         self.master, self.announced = self.backup, set()
         self.link = {"backup": self.link["master"]}
         self.journals["backup"] = Journal(self._path("relief.jsonl"))
-        command, environment = self.nat_command("backup")
+        command, environment = self.nf_command("backup")
         self.backup = Process("relief", command, self.topology.name("master"),
                               self.topology.directory, environment)
         wait_until("the relief is ready", lambda: self.journals["backup"].find("ready"),
