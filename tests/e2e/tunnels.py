@@ -121,21 +121,21 @@ class Calls(Tortured):
     names, ports = DEVICES, ("t0=t0,tun", "t1=t1,tap")
 
 
-def say_hello(gate):
+def say_hello(gate, protocol, first):
     """Three packets that look the same wherever they are read."""
     packets = socket_inside(gate, socket.AF_PACKET, socket.SOCK_DGRAM)
-    packets.bind((DEVICES[0], 0x0800))
+    packets.bind((DEVICES[0], protocol))
     for _ in range(3):
-        packets.send(bytes((0x45,)) + bytes(range(1, 60)))
+        packets.send(bytes((first,)) + bytes(range(1, 60)))
     packets.close()
 
 
 def conversation(process, gate):
     """All that it prints; it gets its packets when it asks for them."""
-    for word in ("first", "second"):
+    for word, *hello in (("first", 0x0800, 0x45), ("second", 0x86DD, 0x60)):
         wait_until(f"the program says {word}",
                    lambda word=word: word in read_log(process), [process])
-        say_hello(gate)
+        say_hello(gate, *hello)
     status = process.ended(30)
     said = read_log(process)
     expect(status == 0, f"status {status}: {said[-400:]}")
