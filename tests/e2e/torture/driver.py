@@ -45,11 +45,6 @@ def packet_socket(namespace, device="eth0", protocol=0x0800):
     return packets
 
 
-def packet_socket(namespace, device="eth0", protocol=0x0800):
-    return socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol),
-                     address=(device, protocol))
-
-
 def frame(number, flow):
     """A UDP packet to nobody; the flow decides which socket of a fan-out group gets it."""
     payload = REQUEST.pack(MAGIC, number, flow)
