@@ -4,9 +4,10 @@
  *
  * The kernel spreads packets over the attached queues. Only the input logger's may get any: the
  * output logger detaches its own at once (TUNSETQUEUE). A detached queue is handed nothing and can
- * still be written to (measured, kernel 6.18), so the input logger's is always the only one, in
- * whatever order the two come, die and come back. Packets that meet the device while no input
- * logger is attached are dropped by the kernel, as with a box that is switched off.
+ * still be written to (measured, kernel 6.18), so the input logger's is always the first, in
+ * whatever order the two come, die and come back; and a program that the input logger attaches
+ * steers everything to the first, should another one join. Packets that meet the device while no
+ * input logger is attached are dropped by the kernel, as with a box that is switched off.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
 #include <linux/if_tun.h>
 
 #include "core/assert.h"
@@ -30,6 +33,7 @@ _Static_assert(SLOT_BYTES > PACKET_MAX_BYTES, "a packet must fit its slot");
 
 struct tun {
     int fd;
+    bool steers;
     int error; /* of the last send: 0, or why the device takes nothing */
     uint64_t received, sent, refused, failed;
     uint8_t slots[PORT_BATCH][SLOT_BYTES]; /* input logger: where packets are shown */
@@ -84,6 +88,25 @@ static enum status fit(const struct port_device *port, enum port_side side, char
     return STATUS_BUSY;
 }
 
+/* All packets to queue 0. `on` false takes it off again, for whoever uses the device next. */
+static int steer(int fd, bool on)
+{
+    static const struct bpf_insn first[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    int program = -1;
+
+    if (on)
+        program = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "palisade_tun", "GPL", first, 2, NULL);
+    if (on && program < 0)
+        return -errno;
+    int error = ioctl(fd, TUNSETSTEERINGEBPF, &program) < 0 ? -errno : 0;
+    if (on)
+        close(program); /* the device holds it */
+    return error;
+}
+
 static enum status attach(const struct port_device *port, enum port_side side, int fd, char *why)
 {
     const char *device = port->option->device;
@@ -96,6 +119,9 @@ static enum status attach(const struct port_device *port, enum port_side side, i
         return kernel_status(errno, "attach to", device, why);
     if (side == PORT_SENDS && ioctl(fd, TUNSETQUEUE, &detach) < 0)
         return kernel_status(errno, "leave the read side of", device, why);
+    int error = side == PORT_RECEIVES ? steer(fd, true) : 0;
+    if (error)
+        return kernel_status(-error, "steer the packets of", device, why);
     /* No segments larger than the MTU, no unfinished checksums: nobody behind us finishes them. */
     if (ioctl(fd, TUNSETOFFLOAD, 0) < 0)
         return kernel_status(errno, "switch off the offloads of", device, why);
@@ -107,6 +133,8 @@ static void close_device(struct port_device *port)
     struct tun *tun = port->state;
 
     if (tun) {
+        if (tun->steers)
+            steer(tun->fd, false);
         close(tun->fd);
         free(tun);
     }
@@ -132,6 +160,7 @@ static enum status open_device(struct port_device *port, enum port_side side, ui
         return status;
     }
     port->state = tun;
+    tun->steers = side == PORT_RECEIVES;
     status = attach(port, side, tun->fd, why);
     if (status != STATUS_OK)
         close_device(port);

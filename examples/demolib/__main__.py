@@ -8,12 +8,13 @@ import signal
 import sys
 
 from . import refuse, table
+from .nfs import NFS
 from .processes import ProcessDied
 from .run import Plan, conduct
 
 DESCRIPTION = """\
-Kills a NAT in the middle of downloads and shows who notices: client and server in namespaces, real
-TCP through the NAT, kill -9, takeover by the backup. Exit status 0 only when nothing was lost,
+Kills a network function in the middle of its work and shows who notices: client and server in
+namespaces, real traffic, kill -9, takeover by the backup. Exit status 0 only when nothing was lost,
 doubled, reordered or broken."""
 
 
@@ -26,9 +27,12 @@ class Arguments(argparse.ArgumentParser):
 def arguments_parse(words):
     parser = Arguments(prog="demo", description=DESCRIPTION, allow_abbrev=False,
                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nf", choices=tuple(NFS), default="nat",
+                        help="which one: a NAT (default), a flow probe (libpcap), a load balancer "
+                        "(AF_XDP), a rate limiter (TUN)")
     parser.add_argument("--mode", choices=("cold", "none"), default="cold",
                         help="cold: protected by Palisade, the backup restores snapshot and logs "
-                        "(default); none: the same NAT for itself, restarted")
+                        "(default); none: the same program for itself, restarted")
     parser.add_argument("--seed", type=seed_parse, metavar="N",
                         help="chooses the moment of the kill (default: at random, and printed)")
     parser.add_argument("--json", action="store_true",
@@ -77,11 +81,11 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     try:
-        refuse.check(options.mode)
+        refuse.check(options.mode, options.nf)
         if options.check:
             return 0
         seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
-        result = conduct(Plan(mode=options.mode, seed=seed), options.programs, say,
+        result = conduct(Plan(mode=options.mode, nf=options.nf, seed=seed), options.programs, say,
                          options.keep)
     except refuse.Refusal as refusal:
         print(f"demo: {refusal}", file=sys.stderr)

@@ -1,5 +1,6 @@
-"""The NAT between client and server, as each mode has it."""
+"""The network function between client and server, as each mode has it."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,36 +17,63 @@ NAT_OPTIONS = ["--lan", "lan", "--lan-address", f"{LAN_ADDRESS}/24",
                "--wan", "wan", "--wan-address", f"{WAN_ADDRESS}/24", "--workers", "2"]
 
 
+@dataclasses.dataclass
+class Program:
+    """A network function's program: what it is called, how it is started."""
+
+    name: str  # built twice: NAME-plain, and NAME by palisade-cc
+    options: tuple
+    ready: str  # what it prints once it works
+    ports: tuple = ("lan=lan", "wan=wan")  # for the loggers' --port
+
+
+NAT = Program("nat", tuple(NAT_OPTIONS), "workers")
+
+
 class Plain:
     """Mode none: no Palisade. Whoever dies is started again at once, as a supervisor would."""
 
-    needs = ("nat-plain",)
+    loggers = ()
+    suffix = "-plain"
 
-    def __init__(self, topology, programs):
-        self.topology = topology
-        self.command = [os.path.join(programs, self.needs[0]), *NAT_OPTIONS]
+    def __init__(self, topology, programs, program=NAT):
+        self.topology, self.program = topology, program
+        self.command = [os.path.join(programs, program.name + self.suffix), *program.options]
         self.restarts = 0
-        self.nat = self._start()
+        self.nf = self._start()
+
+    @classmethod
+    def needs(cls, program):
+        return (program.name + cls.suffix, *cls.loggers)
 
     def _start(self):
-        return Process("nat", self.command, self.topology.name("gate"), self.topology.directory)
+        return Process(self.program.name, self.command, self.topology.name("gate"),
+                       self.topology.directory)
+
+    def living(self):
+        return [self.nf]
 
     def wait_ready(self):
-        wait_until("nat listens", lambda: "workers" in self.nat.tail(), [self.nat])
+        wait_until(f"{self.program.name} listens", lambda: self.program.ready in self.said(),
+                   [self.nf])
+
+    def said(self):
+        """All that the function printed so far."""
+        return self.nf.said()
 
     def kill(self):
-        return self.nat.kill()
+        return self.nf.kill()
 
     def tend(self, kill_ns):
         """Called all the time; returns a sentence when there is news."""
         if kill_ns is None:
-            self.nat.require()
-        elif not self.nat.running():
+            self.nf.require()
+        elif not self.nf.running():
             if self.restarts > 0:
-                self.nat.require()
+                self.nf.require()
             self.restarts += 1
-            self.nat = self._start()
-            return "the NAT is started again, with an empty table"
+            self.nf = self._start()
+            return "started again"
         return None
 
     def observe(self):
@@ -58,7 +86,7 @@ class Plain:
 class Off(Plain):
     """The program that palisade-cc built, told not to record: the same again."""
 
-    needs = ("nat",)
+    suffix = ""
 
 
 class Journal:
@@ -96,19 +124,25 @@ class Journal:
 class Cold:
     """Mode cold: loggers, master, and a backup that waits for a snapshot and the logs."""
 
-    needs = ("nat", "palisade-input-logger", "palisade-output-logger")
+    loggers = ("palisade-input-logger", "palisade-output-logger")
     link = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}
 
-    def __init__(self, topology, programs, backup=True, logger_options=()):
+    def __init__(self, topology, programs, program=NAT, backup=True, logger_options=()):
         self.topology = topology
         self.programs = programs
+        self.program = program
+        self.killed = False
         self.announced = set()
         self.journals = {name: Journal(self._path(f"{name}.jsonl"))
                          for name in ("input-logger", "output-logger", "master", "backup")}
         self.output_logger = self._logger("output-logger", "olm", "olb", *logger_options)
         self.input_logger = self._logger("input-logger", "ilm", "ilb")
-        self.master = self._nat("master")
-        self.backup = self._nat("backup") if backup else None
+        self.master = self._nf("master")
+        self.backup = self._nf("backup") if backup else None
+
+    @classmethod
+    def needs(cls, program):
+        return (program.name, *cls.loggers)
 
     def _path(self, name):
         return os.path.join(self.topology.directory, name)
@@ -117,21 +151,22 @@ class Cold:
         state = self._path(f"{name}.state")
         os.makedirs(state, exist_ok=True)
         command = [os.path.join(self.programs, f"palisade-{name}"),
-                   "--port", "lan=lan", "--port", "wan=wan",
+                   *(word for port in self.program.ports for word in ("--port", port)),
                    "--link", link, "--link", second_link,
                    "--state", state, "--journal", self.journals[name].path, *options]
         return Process(name, command, self.topology.name("gate"), self.topology.directory)
 
-    def nat_command(self, role, program=None, options=None):
+    def nf_command(self, role, program=None, options=None):
         """(command, environment) of an NF process in this topology."""
         il, ol = (logger_address(device) for device in self.link[role])
         settings = {"role": role, "il": f"il@{il}", "ol": f"ol@{ol}",
                     "journal": self.journals[role].path, "snapshot_ms": SNAPSHOT_MS}
-        return ([program or os.path.join(self.programs, "nat"), *(options or NAT_OPTIONS)],
+        return ([program or os.path.join(self.programs, self.program.name),
+                 *(options or self.program.options)],
                 {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
 
-    def _nat(self, role):
-        command, environment = self.nat_command(role)
+    def _nf(self, role):
+        command, environment = self.nf_command(role)
         return Process(role, command, self.topology.name(role), self.topology.directory,
                        environment)
 
@@ -152,11 +187,21 @@ class Cold:
         """Makes the master write its counters down; called some time before it dies, twice."""
         os.kill(self.master.pid, signal.SIGUSR1)
 
+    def said(self):
+        """All that the function printed so far, in either process."""
+        return self.master.said() + (self.backup.said() if self.backup else "")
+
+    def living(self):
+        """The processes that must go on running."""
+        return [part for part in self.processes() if not (self.killed and part is self.master)]
+
     def kill(self):
+        self.killed = True
         return self.master.kill()
 
     def freeze(self):
         """The master stops answering, as when its host dies; its connections stay open."""
+        self.killed = True
         moment_ns = time.monotonic_ns()
         os.kill(self.master.pid, signal.SIGSTOP)
         return moment_ns
@@ -291,8 +336,8 @@ def wait_until(what, condition, processes):
     raise ProcessDied(f"waited {READY_TIMEOUT_S} s in vain until {what}:\n{said}")
 
 
-def check_programs(mode, programs):
-    for name in GATEWAYS[mode].needs + ("witness-udp",):
+def check_programs(names, programs):
+    for name in names:
         if not os.access(os.path.join(programs, name), os.X_OK):
             raise Refusal(FAILED, f"{os.path.join(programs, name)} is missing: build first "
                           "(cmake --preset default && cmake --build --preset default)")

@@ -1,10 +1,11 @@
-"""TCP through the NAT: downloads from nginx by curl, an upload by iperf3."""
+"""TCP through the function: downloads from nginx by curl, an upload by iperf3."""
 
 import hashlib
 import json
 import os
 import subprocess
 import threading
+import time
 
 from .processes import Process
 from .topology import SERVER_ADDRESS
@@ -27,7 +28,7 @@ http {{
     uwsgi_temp_path {directory}/nginx-uwsgi;
     scgi_temp_path {directory}/nginx-scgi;
     server {{
-        listen {address}:{port};
+{listen}
         root {directory}/www;
         limit_rate {rate};
     }}
@@ -36,9 +37,10 @@ http {{
 
 
 class Website:
-    """nginx in the server's namespace with one large file of known checksum."""
+    """nginx in the server's namespace with one large file of known checksum; `rate_bytes` a second
+    for each connection, 0: no limit."""
 
-    def __init__(self, topology, file_bytes, rate_bytes):
+    def __init__(self, topology, file_bytes, rate_bytes, addresses=(SERVER_ADDRESS,)):
         directory = topology.directory
         os.mkdir(f"{directory}/www")
         digest = hashlib.sha256()
@@ -49,8 +51,8 @@ class Website:
                 file.write(block)
         self.sha256 = digest.hexdigest()
         with open(f"{directory}/nginx.conf", "w", encoding="ascii") as file:
-            file.write(NGINX.format(directory=directory, address=SERVER_ADDRESS, port=HTTP_PORT,
-                                    rate=rate_bytes))
+            listen = "\n".join(f"        listen {a}:{HTTP_PORT};" for a in addresses)
+            file.write(NGINX.format(directory=directory, listen=listen, rate=rate_bytes))
         self.process = Process("nginx", ["nginx", "-e", f"{directory}/nginx-error.log",
                                          "-c", f"{directory}/nginx.conf"],
                                topology.name("server"), directory)
@@ -59,14 +61,15 @@ class Website:
 class Download:
     """One curl; what it receives is counted and hashed on the way."""
 
-    def __init__(self, topology, number):
+    def __init__(self, topology, number, address=SERVER_ADDRESS):
         self.process = Process(
             f"curl-{number}",
             ["curl", "--silent", "--show-error", "--fail", "--no-buffer", "--noproxy", "*",
              "--speed-limit", "1", "--speed-time", str(SILENCE_MAX_S),
-             f"http://{SERVER_ADDRESS}:{HTTP_PORT}/file"],
+             f"http://{address}:{HTTP_PORT}/file"],
             topology.name("client"), topology.directory, stdout=subprocess.PIPE)
         self.bytes = 0
+        self.ended_ns = None
         self.digest = hashlib.sha256()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -75,6 +78,7 @@ class Download:
         while block := self.process.popen.stdout.read1(1 << 16):
             self.digest.update(block)
             self.bytes += len(block)
+        self.ended_ns = time.monotonic_ns()
 
     def running(self):
         return self.process.running()
@@ -90,16 +94,17 @@ class Download:
 class Upload:
     """iperf3 from client to server, paced."""
 
-    def __init__(self, topology, seconds, rate_mbit):
+    def __init__(self, topology, seconds, rate_mbit, address=SERVER_ADDRESS):
         self.server = Process("iperf3-server", ["iperf3", "--server", "--one-off"],
                               topology.name("server"), topology.directory)
-        self.topology, self.seconds, self.rate_mbit = topology, seconds, rate_mbit
+        self.topology, self.address = topology, address
+        self.seconds, self.rate_mbit = seconds, rate_mbit
         self.client = None
         self.report = ""
 
     def start(self):
         self.client = Process(
-            "iperf3", ["iperf3", "--client", SERVER_ADDRESS, "--time", str(self.seconds),
+            "iperf3", ["iperf3", "--client", self.address, "--time", str(self.seconds),
                        "--bitrate", f"{self.rate_mbit}M", "--json", "--connect-timeout", "5000"],
             self.topology.name("client"), self.topology.directory, stdout=subprocess.PIPE)
         threading.Thread(target=self._read, daemon=True).start()

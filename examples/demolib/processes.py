@@ -1,11 +1,14 @@
-"""Programs inside a network namespace."""
+"""Programs and sockets inside a network namespace."""
 
+import ctypes
 import os
 import signal
+import socket
 import subprocess
 import time
 
 TAIL_LINES = 12
+CLONE_NEWNET = 0x40000000
 
 
 class ProcessDied(Exception):
@@ -35,9 +38,12 @@ class Process:
             raise ProcessDied(f"{self.name} ended with {describe(self.popen.returncode)}:\n"
                               f"{self.tail()}")
 
-    def tail(self):
+    def said(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            lines = log.read().splitlines()
+            return log.read()
+
+    def tail(self):
+        lines = self.said().splitlines()
         return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:]) or "    (it said nothing)"
 
     def kill(self):
@@ -63,3 +69,16 @@ def describe(returncode):
     if returncode < 0:
         return signal.Signals(-returncode).name
     return f"status {returncode}"
+
+
+def socket_inside(namespace, *kind):
+    """A socket that lives in the namespace; this thread does not stay there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as home, \
+            open(f"/run/netns/{namespace}", "rb") as there:
+        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            return socket.socket(*kind)
+        finally:
+            libc.setns(home.fileno(), CLONE_NEWNET)

@@ -31,7 +31,7 @@ def memory_available_mib():
     return 0
 
 
-def check(mode):
+def check(mode, nf):
     """Raises Refusal where this machine cannot run the demonstration."""
     if os.geteuid() != 0:
         raise Refusal(PRIVILEGE, "root is needed, to create network namespaces and devices: "
@@ -48,7 +48,9 @@ def check(mode):
     except OSError as error:
         raise Refusal(KERNEL, f"the kernel has no packet sockets (AF_PACKET): {error.strerror}") \
             from None
-    if mode != "none":
+    if nf == "ratelimit" and not os.path.exists("/dev/net/tun"):
+        raise Refusal(KERNEL, "the kernel has no TUN devices (CONFIG_TUN): /dev/net/tun is missing")
+    if mode != "none" or nf == "lb":
         try:
             socket.socket(AF_XDP, socket.SOCK_RAW, 0).close()
         except OSError as error:

@@ -1,14 +1,14 @@
 """The result as a table for people."""
 
+from .nfs import NFS
+
 
 def render(result):
-    rows = [
-        ("mode, seed", f"{result['mode']}, {result['seed']} "
-         f"(killed {result['kill_s']:.3f} s after the load began)"),
-        ("outage seen by the witness", _ms(result["outage_ms"])
-         + f" (towards the server {_ms(result['outage_towards_server_ms'])},"
-         f" the client {_ms(result['outage_towards_client_ms'])})"),
-    ]
+    nf = NFS[result["nf"]]
+    rows = [("mode, seed", f"{result['mode']}, {result['seed']} "
+             f"(killed {result['kill_s']:.3f} s after the load began)")]
+    if nf.outage_text(result) is not None:
+        rows.append(("outage seen by the witness", nf.outage_text(result)))
     if result["mode"] != "none":
         rows += [
             ("    detection", _ms(result["detection_ms"])),
@@ -21,21 +21,11 @@ def render(result):
             ("    sum of the parts", _ms(_sum(result, ("detection_ms", "fence_ms", "restore_ms",
                                                         "replay_ms", "golive_ms")))),
         ]
-    rows += [
-        ("packets lost", f"{result['lost']} of {result['witness_sent']}"),
-        ("packets doubled", result["doubled"]),
-        ("packets reordered", result["reordered"]),
-        ("dropped by the kernel", ", ".join(f"{name} {count}" for name, count in
-                                            result["dropped_outside"].items())
-         or "nothing, outside Palisade"),
-        ("TCP retransmissions", f"{result['retransmits_kill']} in the second around the kill,"
-         f" {result['retransmits_quiet']} in a quiet one"),
-        ("connections broken", f"{result['broken']} of {result['connections']}"),
-        ("downloads", f"{result['downloads_whole']} whole, checksum "
-         + ("equal" if result["checksum_ok"] else "WRONG OR MISSING")),
-        ("NAT mappings", f"{result['mappings_before']} before, {result['mappings_after']} of them"
-         f" kept, {result['new_flows']} new, {result['ports_reused']} ports given twice"),
-    ]
+    rows += nf.rows(result)
+    rows.append(("dropped by the kernel",
+                 ", ".join(f"{name} {count}" for name, count in result["dropped_outside"].items())
+                 or "nothing, outside Palisade"))
+    rows += nf.load_rows(result)
     if result["mode"] != "none":
         rows += [
             ("snapshot pause", _ms(result["snapshot_pause_ms"])
@@ -55,8 +45,7 @@ def render(result):
         lines.append(f"{'' if name == previous else name:<{width}}  {value}")
         previous = name
     lines.append("")
-    lines.append("Nothing lost, doubled, reordered or broken." if result["passed"] else
-                 "The crash was noticed: see above.")
+    lines.append(nf.praise if result["passed"] else "The crash was noticed: see above.")
     return "\n".join(lines)
 
 

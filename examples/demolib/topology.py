@@ -1,6 +1,6 @@
 """Namespaces and devices of one run.
 
-    client --- lan [gate] wan --- server        mode none: the NAT runs in gate
+    client --- lan [gate] wan --- server        mode none: the function runs in gate
                  ilm ilb olm olb                mode cold: both loggers run in gate
                   |   |   |   |
       master: il -+---|-- ol  |
@@ -26,7 +26,7 @@ LINKS = (("ilm", ("master", "il"), 1), ("olm", ("master", "ol"), 2),
          ("ilb", ("backup", "il"), 3), ("olb", ("backup", "ol"), 4))
 
 # Bounds what a sender may have under way, hence how much TCP can pile up at once in front of the
-# NAT's receive queues. Far above the bandwidth-delay product here.
+# function's receive queues. Far above the bandwidth-delay product here.
 TCP_WINDOW_BYTES = 256 * 1024
 
 
@@ -35,6 +35,7 @@ class Topology:
 
     def __init__(self, palisade):
         self.prefix = f"pal{os.getpid()}"
+        self.palisade = palisade
         self.directory = tempfile.mkdtemp(prefix="palisade-demo-")
         os.chmod(self.directory, 0o755)  # nginx's worker reads it
         self.guardian = subprocess.Popen(

@@ -1,6 +1,7 @@
-"""The numbered UDP streams that cross the NAT both ways, and what they prove."""
+"""The numbered UDP streams that cross the function both ways, and what they prove."""
 
 import json
+import os
 import subprocess
 import threading
 
@@ -44,8 +45,8 @@ class End:
         self.process.popen.stdin.write(command.encode() + b"\n")
         self.process.popen.stdin.flush()
 
-    def finish(self):
-        self.reader.join(timeout=GRACE_MS / 1000 + 10)
+    def finish(self, grace_ms=GRACE_MS):
+        self.reader.join(timeout=grace_ms / 1000 + 10)
         if self.final is None:
             self.process.stop()
             self.process.require()
@@ -53,36 +54,109 @@ class End:
 
 
 class Witness:
-    def __init__(self, program, topology, flows, rate):
-        options = ["--address", f"{SERVER_ADDRESS}:{PORT}", "--rate", str(rate),
-                   "--grace-ms", str(GRACE_MS), "--report-ms", str(REPORT_MS)]
-        self.server = End("witness-server", [program, "server", *options],
-                          topology.name("server"), topology.directory)
-        self.server.wait_ready()  # a packet that came before its socket would count as lost
-        self.client = End("witness-client", [program, "client", *options, "--flows", str(flows)],
+    """
+    One client; a server at each address of `servers`. `address` is what the client sends to, which
+    need not be one of them; `source` (None: any) what it sends from.
+    """
+
+    def __init__(self, programs, topology, flows, rate, address=SERVER_ADDRESS,
+                 servers=(SERVER_ADDRESS,), source=None, name="witness", payload=None,
+                 answers_per_s=None, grace_ms=GRACE_MS):
+        program = os.path.join(programs, "witness-udp")
+        self.grace_ms = grace_ms
+        options = ["--grace-ms", str(grace_ms), "--report-ms", str(REPORT_MS)]
+        if payload is not None:
+            options += ["--bytes", str(payload)]
+        self.servers = []
+        for number, server in enumerate(servers):
+            end = End(f"{name}-server" + (f"-{number}" if number else ""),
+                      [program, "server", "--address", f"{server}:{PORT}",
+                       "--rate", str(answers_per_s or rate), *options],
+                      topology.name("server"), topology.directory)
+            end.address = server
+            self.servers.append(end)
+        for server in self.servers:
+            server.wait_ready()  # a packet that came before its socket would count as lost
+        origin = ["--from", source] if source is not None else []
+        self.client = End(f"{name}-client",
+                          [program, "client", "--address", f"{address}:{PORT}",
+                           "--rate", str(rate), *options, "--flows", str(flows), *origin],
                           topology.name("client"), topology.directory)
         self.flows = flows
+        self.stopped = False
 
     def open(self, flows):
         self.client.say(f"open {flows}")
 
+    def ends(self):
+        return [self.client, *self.servers]
+
     def require(self):
-        self.server.process.require()
-        self.client.process.require()
+        for end in self.ends():
+            end.process.require()
+
+    def progress(self):
+        return {key: sum(end.progress[key] for end in self.ends())
+                for key in ("received", "missing", "doubled", "reordered")}
+
+    def stop(self):
+        if not self.stopped:
+            self.stopped = True
+            for end in self.ends():
+                end.say("stop")
 
     def finish(self):
-        self.client.say("stop")
-        self.server.say("stop")
-        return Verdict(self.client.finish(), self.server.finish())
+        self.stop()
+        return Verdict(self.client.finish(self.grace_ms),
+                       *((server.finish(self.grace_ms)) for server in self.servers),
+                       addresses=[server.address for server in self.servers])
+
+
+class Generator(End):
+    """Only sends: flows from the namespace `end` to an address that nobody has."""
+
+    def __init__(self, name, programs, topology, end, address, flows, rate):
+        super().__init__(name, [os.path.join(programs, "witness-udp"), "client", "--address",
+                                address, "--rate", str(rate), "--grace-ms", "0", "--report-ms",
+                                str(REPORT_MS), "--flows", str(flows)],
+                         topology.name(end), topology.directory)
+
+    def open(self, flows):
+        self.say(f"open {flows}")
+
+    def finish(self, grace_ms=0):
+        self.say("stop")
+        return super().finish(grace_ms)
 
 
 class Verdict:
-    """What the two final reports say together."""
+    """What the final reports of the client and of all servers say together."""
 
-    def __init__(self, client, server):
-        self.client, self.server = client, server
-        self.up = self._direction(client, server)
-        self.down = self._direction(server, client)
+    def __init__(self, client, *servers, addresses=(SERVER_ADDRESS,)):
+        self.client, self.servers, self.addresses = client, servers, addresses
+        self.server = {"flows": self._merged(servers),
+                       "gaps": [gap for server in servers for gap in server["gaps"]]}
+        self.up = self._direction(client, self.server)
+        self.down = self._direction(self.server, client)
+
+    @staticmethod
+    def _merged(servers):
+        """Each flow once: what several servers say of it, added up."""
+        flows = {}
+        for server in servers:
+            for flow in server["flows"]:
+                if flow["received"] + flow["sent"] == 0:  # a number below one that was seen
+                    continue
+                known = flows.setdefault(flow["id"], dict(flow, sightings=list(flow["sightings"])))
+                if known["last_ns"] == flow["last_ns"]:
+                    continue
+                for key in ("sent", "received", "doubled", "reordered", "altered"):
+                    known[key] += flow[key]
+                known["first_ns"] = min(known["first_ns"], flow["first_ns"])
+                known["last_ns"] = max(known["last_ns"], flow["last_ns"])
+                known["longest_way_ns"] = max(known["longest_way_ns"], flow["longest_way_ns"])
+                known["sightings"] += flow["sightings"]
+        return list(flows.values())
 
     @staticmethod
     def _direction(sender, receiver):
@@ -133,3 +207,27 @@ class Verdict:
         new = sum(1 for flow in self.server["flows"] if flow["first_ns"] >= kill_ns)
         return {"mappings_before": before, "mappings_after": kept, "mappings_changed": changed,
                 "ports_reused": reused, "new_flows": new}
+
+    def places(self, kill_ns, drained):
+        """At which server each flow was, before and after the kill."""
+        at = {}  # flow: [(address, first_ns, last_ns)]
+        for address, server in zip(self.addresses, self.servers):
+            for flow in server["flows"]:
+                if flow["received"] > 0:
+                    at.setdefault(flow["id"], []).append(
+                        (address, flow["first_ns"], flow["last_ns"]))
+        before = kept = moved = new = astray = 0
+        for stays in at.values():
+            first = min(stays, key=lambda stay: stay[1])
+            moved += len(stays) > 1
+            if first[1] < kill_ns:
+                before += 1
+                kept += len(stays) == 1 and first[2] > kill_ns
+            else:
+                new += 1
+                astray += any(address == drained for address, _, _ in stays)
+        return {"flows_before": before, "flows_after": kept, "flows_moved": moved,
+                "new_flows": new, "new_flows_drained": astray,
+                "flows_by_backend": {address: sum(any(stay[0] == address for stay in stays)
+                                                  for stays in at.values())
+                                     for address in self.addresses}}

@@ -42,7 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "checksum.h"
+#include "../common/checksum.h"
 #include "config.h"
 #include "neighbours.h"
 

@@ -74,6 +74,7 @@ struct flow {
 static struct witness {
     bool server, stopping;
     struct sockaddr_in address; /* the server's */
+    struct sockaddr_in from;    /* the client's; 0.0.0.0: the system chooses */
     unsigned flow_count, rate, bytes;
     int64_t interval_ns, grace_ns, report_ns, stop_ns;
     int server_fd;
@@ -98,7 +99,7 @@ __attribute__((noreturn)) static void die(const char *what)
     exit(EXIT_FAILURE);
 }
 
-static int socket_open(void)
+static int socket_open(const struct sockaddr_in *own)
 {
     int on = 1, room = 8 << 20;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -108,6 +109,8 @@ static int socket_open(void)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) != 0)
         die("SO_TIMESTAMPNS");
+    if (bind(fd, (const struct sockaddr *)own, sizeof(*own)) != 0)
+        die("bind");
     return fd;
 }
 
@@ -128,7 +131,7 @@ static struct flow *flow_open(uint32_t id, int fd, int64_t now_ns)
 static void flows_add(unsigned count, int64_t now_ns)
 {
     for (; count > 0 && witness.flow_count < FLOWS_MAX; count--) {
-        struct flow *flow = flow_open(witness.flow_count, socket_open(), now_ns);
+        struct flow *flow = flow_open(witness.flow_count, socket_open(&witness.from), now_ns);
         flow->peer = witness.address;
     }
 }
@@ -336,14 +339,17 @@ static void missing_print(const struct flow *flow)
 static void flow_print(unsigned id)
 {
     const struct flow *flow = &witness.flows[id];
-    printf("%s{\"id\":%u,\"sent\":%" PRIu64 ",\"unsent\":%" PRIu64 ",\"received\":%" PRIu64
-           ",\"highest\":%" PRIu64 ",\"doubled\":%" PRIu64 ",\"reordered\":%" PRIu64
-           ",\"altered\":%" PRIu64 ",\"first_ns\":%" PRId64 ",\"last_ns\":%" PRId64
-           ",\"longest_gap_ns\":%" PRId64 ",\"longest_gap_from_ns\":%" PRId64
-           ",\"longest_way_ns\":%" PRId64 ",",
-           id ? "," : "", id, flow->sent, flow->unsent, flow->received, flow->highest,
-           flow->doubled, flow->reordered, flow->altered, flow->first_ns, flow->last_ns,
-           flow->longest_gap_ns, flow->longest_gap_from_ns, flow->longest_way_ns);
+    struct sockaddr_in own = {0};
+    socklen_t length = sizeof(own);
+    getsockname(flow->fd, (struct sockaddr *)&own, &length);
+    printf("%s{\"id\":%u,\"own_port\":%u,\"sent\":%" PRIu64 ",\"unsent\":%" PRIu64
+           ",\"received\":%" PRIu64 ",\"highest\":%" PRIu64 ",\"doubled\":%" PRIu64
+           ",\"reordered\":%" PRIu64 ",\"altered\":%" PRIu64 ",\"first_ns\":%" PRId64
+           ",\"last_ns\":%" PRId64 ",\"longest_gap_ns\":%" PRId64
+           ",\"longest_gap_from_ns\":%" PRId64 ",\"longest_way_ns\":%" PRId64 ",",
+           id ? "," : "", id, ntohs(own.sin_port), flow->sent, flow->unsent, flow->received,
+           flow->highest, flow->doubled, flow->reordered, flow->altered, flow->first_ns,
+           flow->last_ns, flow->longest_gap_ns, flow->longest_gap_from_ns, flow->longest_way_ns);
     missing_print(flow);
     printf(",\"sightings\":[");
     for (unsigned i = 0; i < flow->sighting_count; i++) {
@@ -441,6 +447,7 @@ __attribute__((noreturn)) static void usage(void)
 {
     fprintf(stderr, "usage: witness-udp server --address A:P [options]\n"
                     "       witness-udp client --address A:P --flows N [options]\n"
+                    "  --from A        the address that the client's packets come from\n"
                     "  --rate N        packets a second of each flow (200)\n"
                     "  --bytes N       payload of a packet, 64 to 1472 (128)\n"
                     "  --grace-ms N    how long to wait for what is under way at the end (2000)\n"
@@ -457,6 +464,13 @@ static unsigned number_parse(const char *text, unsigned least, unsigned most)
     return (unsigned)value;
 }
 
+static void own_parse(const char *text)
+{
+    witness.from.sin_family = AF_INET;
+    if (inet_pton(AF_INET, text, &witness.from.sin_addr) != 1)
+        usage();
+}
+
 static void address_parse(char *text)
 {
     char *colon = strchr(text, ':');
@@ -471,13 +485,11 @@ static void address_parse(char *text)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"address", required_argument, NULL, 'a'},
-                                            {"flows", required_argument, NULL, 'f'},
-                                            {"rate", required_argument, NULL, 'r'},
-                                            {"bytes", required_argument, NULL, 'b'},
-                                            {"grace-ms", required_argument, NULL, 'g'},
-                                            {"report-ms", required_argument, NULL, 'p'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"address", required_argument, NULL, 'a'},   {"from", required_argument, NULL, 'o'},
+        {"flows", required_argument, NULL, 'f'},     {"rate", required_argument, NULL, 'r'},
+        {"bytes", required_argument, NULL, 'b'},     {"grace-ms", required_argument, NULL, 'g'},
+        {"report-ms", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
     unsigned flows = 1;
     int option;
 
@@ -488,6 +500,9 @@ int main(int argc, char **argv)
         switch (option) {
         case 'a':
             address_parse(optarg);
+            break;
+        case 'o':
+            own_parse(optarg);
             break;
         case 'f':
             flows = number_parse(optarg, 1, FLOWS_MAX);
@@ -510,12 +525,10 @@ int main(int argc, char **argv)
     }
     if (witness.address.sin_port == 0 || optind != argc - 1)
         usage();
+    witness.from.sin_family = AF_INET;
     witness.interval_ns = SECOND_NS / witness.rate;
     if (witness.server) {
-        witness.server_fd = socket_open();
-        if (bind(witness.server_fd, (struct sockaddr *)&witness.address, sizeof(witness.address)) !=
-            0)
-            die("bind");
+        witness.server_fd = socket_open(&witness.address);
     } else {
         flows_add(flows, clock_ns(CLOCK_MONOTONIC));
     }

@@ -74,6 +74,8 @@ void packet_address(struct sockaddr_ll *out, uint16_t port, const uint8_t *bytes
 
 /* Index of the port that the NF calls so, -1: none. */
 int port_named(const char *name);
+/* Refuses `what` on TUN ports. */
+void port_must_be_ethernet(uint32_t port, const char *what);
 
 extern const struct family family_packet HIDDEN, family_interface HIDDEN, family_pcap HIDDEN,
     family_xsk HIDDEN, family_tun HIDDEN;

@@ -31,7 +31,7 @@ static uint32_t fold4(const uint8_t *ip, uint32_t length)
 /* Ports behind extension headers are not looked for, so that fragments stay with their packet. */
 static uint32_t fold6(const uint8_t *ip, uint32_t length)
 {
-    uint32_t words[8], fold = ip[6] == IPPROTO_FRAGMENT ? 0 : ip[6];
+    uint32_t words[8], fold = ip[6];
     memcpy(words, ip + 8, sizeof words);
     for (int i = 0; i < 8; i++)
         fold ^= words[i];

@@ -18,6 +18,16 @@ int port_named(const char *name)
     return -1;
 }
 
+/* Packets of a TUN port have no Ethernet header, and what the NF sends there the kernel receives:
+ * these families have the other end of a device in mind. */
+void port_must_be_ethernet(uint32_t port, const char *what)
+{
+    if (__builtin_expect(process.ports[port].kind == PORT_TUN, 0))
+        process_fail(STATUS_UNMODELLED,
+                     "port %s is a TUN device: %s on it are not supported, open /dev/net/tun (G8)",
+                     process.ports[port].name, what);
+}
+
 HOOK unsigned int __palisade_if_nametoindex(const char *name)
 {
     if (nf_self == NULL)

@@ -67,11 +67,21 @@ static void fill(void *context, uint32_t n, uint16_t port, const uint8_t *bytes,
     message->msg_len = fill_message(&message->msg_hdr, port, bytes, length);
 }
 
+/* With the kernel it would receive from every interface. */
+static void must_be_bound(uint32_t index)
+{
+    const struct nf_queue *queue = &IMAGE->queues[descriptor_queue(index)];
+    if (__builtin_expect(!queue->port && queue->protocol, 0))
+        process_fail(STATUS_UNMODELLED, "an AF_PACKET socket receives without having been bound "
+                                        "to a port: not supported, bind one for each port (G8)");
+}
+
 static int receive(struct nf_thread *thread, uint32_t index, struct mmsghdr *messages,
                    uint32_t count, int flags)
 {
     if (flags & (MSG_PEEK | MSG_ERRQUEUE))
         process_fail(STATUS_UNMODELLED, "recv: MSG_PEEK and MSG_ERRQUEUE are not supported (G8)");
+    must_be_bound(index);
     bool wait = !(flags & MSG_DONTWAIT) && !IMAGE->descriptors[index].nonblock && count > 0;
     uint32_t received = packets_receive(thread, descriptor_queue(index), count, wait ? -1 : 0,
                                         wait ? &signal_restart : &signal_again, fill, messages);
@@ -79,16 +89,6 @@ static int receive(struct nf_thread *thread, uint32_t index, struct mmsghdr *mes
 }
 
 /* ---- send ---- */
-
-/* What the NF would see there has no Ethernet header, and both directions. */
-static void must_be_ethernet(uint32_t port)
-{
-    if (__builtin_expect(process.ports[port].kind == PORT_TUN, 0))
-        process_fail(STATUS_UNMODELLED,
-                     "port %s is a TUN device: AF_PACKET sockets on it are not supported, open "
-                     "/dev/net/tun (G8)",
-                     process.ports[port].name);
-}
 
 /* False with errno when it cannot be sent. `bound` is the socket's port index + 1, 0 for none. */
 static __attribute__((noinline)) bool check_any(const struct msghdr *message, uint32_t bound,
@@ -107,7 +107,7 @@ static __attribute__((noinline)) bool check_any(const struct msghdr *message, ui
         errno = ENXIO;
         return false;
     }
-    must_be_ethernet(port - 1);
+    port_must_be_ethernet(port - 1, "AF_PACKET sockets");
     if (length > port_frame_limit(port - 1) || length < sizeof(struct ethhdr)) {
         errno = length < sizeof(struct ethhdr) ? EINVAL : EMSGSIZE; /* as the kernel says */
         return false;
@@ -172,7 +172,7 @@ static int bind_port(struct nf_thread *thread, uint32_t index, const struct sock
         return fail(EINVAL);
     if (ll->sll_ifindex < 1 || ll->sll_ifindex > process.port_count)
         return fail(ENODEV);
-    must_be_ethernet((uint32_t)ll->sll_ifindex - 1);
+    port_must_be_ethernet((uint32_t)ll->sll_ifindex - 1, "AF_PACKET sockets");
     ordered_lock(thread, &IMAGE->descriptors_lock);
     struct nf_queue *queue = &IMAGE->queues[descriptor_queue(index)];
     if (ll->sll_protocol)
@@ -250,6 +250,8 @@ static int get_option(struct nf_thread *thread, uint32_t index, int level, int n
 static short ready(uint32_t index, short events)
 {
     short in = events & (POLLIN | POLLRDNORM);
+    if (in)
+        must_be_bound(index);
     if (in && !packets_ready(descriptor_queue(index)) && !packet_ring_ready(index))
         in = 0;
     return in | (events & (POLLOUT | POLLWRNORM));

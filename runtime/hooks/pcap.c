@@ -70,13 +70,8 @@ HOOK pcap_t *__palisade_pcap_create(const char *device, char *error)
     if (handle && nf_pcap_of(handle)->port == 0)
         pcap_fault(nf_pcap_of(handle), 0, "%s: the input logger has no such port",
                    device ? device : "any");
-    if (handle && nf_pcap_of(handle)->port &&
-        process.ports[nf_pcap_of(handle)->port - 1].kind == PORT_TUN) {
-        nf_pcap_of(handle)->port =
-            0; /* a capture there would see, and inject into, the other end */
-        pcap_fault(nf_pcap_of(handle), 0, "%s is a TUN port: libpcap is not supported on it",
-                   device);
-    }
+    if (handle && nf_pcap_of(handle)->port)
+        port_must_be_ethernet(nf_pcap_of(handle)->port - 1, "libpcap captures");
     return handle;
 }
 

@@ -122,7 +122,7 @@ static bool gather(const struct msghdr *message, size_t skip, uint8_t room[PACKE
                    struct iovec *piece)
 {
     size_t total = room_of(message), at = 0;
-    if (total <= skip) {
+    if (total < skip) {
         errno = EINVAL;
         return false;
     }
@@ -151,7 +151,7 @@ static bool acceptable(uint32_t index, const struct iovec *packet)
 {
     if (own(index)[OWN_FLAGS] & IFF_TAP)
         return packet->iov_len >= ETHERNET_BYTES;
-    uint8_t version = *(const uint8_t *)packet->iov_base >> 4;
+    uint8_t version = packet->iov_len ? *(const uint8_t *)packet->iov_base >> 4 : 0;
     return has_header(index) || version == 4 || version == 6;
 }
 
@@ -176,13 +176,17 @@ static int transmit(struct nf_thread *thread, uint32_t index, struct mmsghdr *me
                                     .length = (uint16_t)piece.iov_len,
                                     .pieces = 1,
                                     .iov = &piece};
-    packets_send(thread, &packet, 1);
+    if (packet.length) /* a header and nothing else is taken, and leads nowhere */
+        packets_send(thread, &packet, 1);
     messages->msg_len = (unsigned int)(skip + packet.length);
     return 1;
 }
 
 static short ready(uint32_t index, short events)
 {
+    if (!own(index)[OWN_PORT])
+        process_fail(STATUS_UNMODELLED, "poll on %s before TUNSETIFF is not supported (G8)",
+                     CLONE_DEVICE);
     short in = events & (POLLIN | POLLRDNORM);
     if (in && !packets_ready(descriptor_queue(index)))
         in = 0;
@@ -296,7 +300,9 @@ static int tell(uint32_t index, struct ifreq *request)
         return fail(EBADFD);
     memset(request, 0, sizeof *request);
     memcpy(request->ifr_name, process.ports[own(index)[OWN_PORT] - 1].name, IFNAMSIZ);
-    request->ifr_flags = (short)(own(index)[OWN_FLAGS] | IFF_PERSIST);
+    bool detached = IMAGE->queues[descriptor_queue(index)].port == 0;
+    request->ifr_flags = (short)(own(index)[OWN_FLAGS] | IFF_PERSIST | IFF_NOFILTER |
+                                 (detached ? IFF_DETACH_QUEUE : 0));
     return 0;
 }
 

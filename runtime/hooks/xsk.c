@@ -126,6 +126,7 @@ HOOK int __palisade_xsk_socket__create_shared(
     uint32_t port = __palisade_if_nametoindex(interface);
     if (port == 0)
         return -ENODEV;
+    port_must_be_ethernet(port - 1, "AF_XDP sockets");
     struct xsk_socket *socket = __palisade_calloc(1, sizeof *socket);
     if (socket == NULL)
         return -ENOMEM;

@@ -98,6 +98,11 @@ static struct message_welcome join(struct lifeline *line, struct wire *wire, enu
     return welcome;
 }
 
+static const char *kind_word(uint16_t kind)
+{
+    return kind == PORT_TUN ? "TUN device" : kind == PORT_TAP ? "TAP device" : "network device";
+}
+
 void io_connect(enum role role, char *const *arguments)
 {
     if (getrandom(&io.claimant, sizeof io.claimant, 0) != sizeof io.claimant)
@@ -127,6 +132,12 @@ void io_connect(enum role role, char *const *arguments)
                          "port %u is %s at the input logger and %s at the output "
                          "logger; start both with the same --port list",
                          i, il.ports[i].name, ol.ports[i].name);
+        else if (il.ports[i].kind != ol.ports[i].kind)
+            process_fail(STATUS_PROTOCOL,
+                         "port %s is a %s at the input logger and a %s at the output logger; start "
+                         "both with the same --port list",
+                         il.ports[i].name, kind_word(il.ports[i].kind),
+                         kind_word(ol.ports[i].kind));
 }
 
 void io_reign(packet_id first)

@@ -218,6 +218,15 @@ if [ "$ports" != ethernet ]; then
     check "an output logger alone" "numqueues 0 numdisabled 1" "$(queues)"
     start_logger il
     again "input logger last"
+    in_ns $box ip link set p1 down
+    start_nf $backup_slot master; master=$nf_pid
+    wait_for "$scratch/nf$backup_slot.err" ready
+    traffic 200; check "a device that is down loses packets" 1 $?
+    check "told once" 1 "$(event_count "$scratch/ol.journal" port_down)"
+    in_ns $box ip link set p1 up
+    kill -TERM "$master"; wait "$master"
+    sleep 0.2
+    again "up again"
     kill -9 $ol_pid; wait $ol_pid 2>/dev/null
     check "output logger killed" "numqueues 1 numdisabled 0" "$(queues)"
     start_logger ol
@@ -230,6 +239,21 @@ if [ "$ports" != ethernet ]; then
     nsenter --net=/run/netns/$box "$build/bin/palisade-input-logger" --port lan=p0$setting --link i0 \
         --state "$scratch/second" 2>"$scratch/second.err"
     check "a second reader is refused" 67 $?
+    nsenter --net=/run/netns/$box python3 - "$ports" <<'EOF' & stranger=$!
+import fcntl, os, struct, sys, time
+flags = {"tun": 0x1, "tap": 0x2}[sys.argv[1]] | 0x1100  # IFF_NO_PI, IFF_MULTI_QUEUE
+for device in (b"p0", b"p1"):
+    fcntl.ioctl(os.open("/dev/net/tun", os.O_RDWR), 0x400454CA, struct.pack("16sH22x", device, flags))
+time.sleep(60)
+EOF
+    children+=($stranger)
+    for _ in $(seq 100); do [[ $(queues) = "numqueues 2 "* ]] && break; sleep 0.05; done
+    start_nf $backup_slot master; master=$nf_pid
+    wait_for "$scratch/nf$backup_slot.err" ready
+    check "a stranger is there" "numqueues 2 numdisabled 1" "$(queues)"
+    traffic 5000; check "a stranger is handed nothing" 0 $?
+    kill -TERM "$master"; wait "$master"
+    kill $stranger; wait $stranger 2>/dev/null
     kill -9 $il_pid $ol_pid; wait $il_pid $ol_pid 2>/dev/null
 fi
 

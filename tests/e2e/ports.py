@@ -11,7 +11,7 @@ from demolib.topology import Topology, ip, logger_address
 from stage import Broken, expect, expect_refusal, run
 from torture_tests import packet_socket
 
-USAGE, INTERFACE = 64, 66
+USAGE, INTERFACE, PROTOCOL = 64, 66, 78
 INNER = 0x9999  # of the tagged frames: the kernel takes the tag off before a packet socket sees it
 KINDS = {"ip4": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "vlan": 0x8100, "other": 0x88CC}
 EACH = 3
@@ -43,11 +43,11 @@ class Loggers:
 
     def start(self):
         for kind, link in (("output", "olm"), ("input", "ilm")):
-            self._start(kind, self.command(kind, link), "gate")
-        self._start("nf", [self.stage.program("stub_nf"), "master", "any",
+            self.launch(kind, self.command(kind, link), "gate")
+        self.launch("nf", [self.stage.program("stub_nf"), "master", "any",
                            "il", logger_address("ilm"), "ol", logger_address("olm")], "master")
 
-    def _start(self, name, command, namespace):
+    def launch(self, name, command, namespace):
         process = Process(name, command, self.topology.name(namespace), self.topology.directory)
         self.processes.append(process)
         try:
@@ -134,9 +134,30 @@ def misfits(stage):
                 expect_refusal(loggers.refusal(kind, port), status, *words)
 
 
+def disagree(input_ports, output_ports, *words):
+    """Loggers that were started with different lists: the NF says what differs."""
+    def test(stage):
+        with Loggers(stage) as loggers:
+            gate = loggers.topology.name("gate")
+            ip("-n", gate, "tuntap", "add", "dev", "tap0", "mode", "tap", "multi_queue")
+            ip("-n", gate, "link", "set", "tap0", "up")
+            for kind, link, ports in (("output", "olm", output_ports), ("input", "ilm", input_ports)):
+                loggers.launch(kind, loggers.command(kind, link, ports), "gate")
+            ends = f"il=il@{logger_address('ilm')}:ol=ol@{logger_address('olm')}"
+            done = run(stage.program("torture"), "lan", "wan",
+                       namespace=loggers.topology.name("master"),
+                       environment={"PALISADE_OPTIONS": f"role=master:{ends}"})
+            expect_refusal(done, PROTOCOL, *words)
+    return test
+
+
 def tests(_seed):
     return [("ports-accept-default", accept("", "ip4", "arp")),
             ("ports-accept-ip6", accept(",accept=ip6+arp", "ip6", "arp")),
             ("ports-accept-vlan", accept(",accept=vlan", "vlan")),
             ("ports-accept-all", accept(",accept=all", *KINDS)),
-            ("ports-misfits", misfits)]
+            ("ports-misfits", misfits),
+            ("ports-disagree-kind", disagree(("lan=lan",), ("lan=tap0,tap",), "lan",
+                                             "network device", "TAP device")),
+            ("ports-disagree-name", disagree(("lan=lan",), ("wan=wan",), "lan", "wan")),
+            ("ports-disagree-count", disagree(("lan=lan",), ("lan=lan", "wan=wan"), "--port"))]

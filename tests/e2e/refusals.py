@@ -137,7 +137,7 @@ def backup_refused(stage, protected, command, environment):
 def backup_options(stage):
     with Protected(stage) as protected:
         gateway = protected.start()
-        said = backup_refused(stage, protected, *gateway.nat_command(
+        said = backup_refused(stage, protected, *gateway.nf_command(
             "backup", options=[*NAT_OPTIONS, "--timeout-udp", "77"]))
         expect("--timeout-udp,77" in said, f"the option is not named: {said}")
 
@@ -151,7 +151,7 @@ def backup_build(stage):
                                os.path.join(stage.root, "examples", "nat", "nat.c"), "-o", other,
                                timeout_s=120)
         expect(status == 0, f"palisade-cc: {error}")
-        said = backup_refused(stage, protected, *gateway.nat_command("backup", program=other))
+        said = backup_refused(stage, protected, *gateway.nf_command("backup", program=other))
         for path in (other, stage.program("nat")):
             expect(build_id(path)[:8] in said, f"{path}'s identity is not in: {said}")
 

@@ -6,8 +6,6 @@ flow, the clock never going back; per worker and port its own numbers ascending;
 answered once. The lines on stdout (effects) come at least once, in order, and repeated ones alike.
 """
 
-import ctypes
-import os
 import random
 import re
 import select
@@ -19,8 +17,8 @@ import sys
 import threading
 import time
 
-from demolib.gateway import Cold, Journal, wait_until
-from demolib.processes import Process
+from demolib.gateway import Cold, Journal, Program, wait_until
+from demolib.processes import Process, socket_inside
 from demolib.topology import Topology
 
 REQUEST = struct.Struct("<QQQ")
@@ -30,7 +28,6 @@ FIELDS = ("magic request worker worker_n n before hash flow flow_n flow_before f
 MAGIC = 0x7072757465727574
 HEAD_BYTES = 42
 WORD = (1 << 64) - 1
-CLONE_NEWNET = 0x40000000
 MAC_NF, MAC_OWN = bytes.fromhex("02aaaaaaaa01"), bytes.fromhex("02aaaaaaaa02")
 DRAIN_S = 6.0
 FAULTS_SHOWN = 6
@@ -42,18 +39,9 @@ def mix(value, word):
 
 
 def packet_socket(namespace, device="eth0", protocol=0x0800):
-    """An AF_PACKET socket that lives in the namespace; this thread does not stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as home, \
-            open(f"/run/netns/{namespace}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
-            packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-            packets.bind((device, protocol))
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
+    packets = socket_inside(namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+    packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+    packets.bind((device, protocol))
     return packets
 
 
@@ -67,19 +55,18 @@ def frame(number, flow):
 
 
 class Tortured(Cold):
-    def __init__(self, topology, programs, program="torture", **settings):
-        self.program = program
-        self.settings = settings
-        self.needs = (program, "palisade-input-logger", "palisade-output-logger")
-        super().__init__(topology, programs)
+    names, ports = ("lan", "wan"), ("lan=lan", "wan=wan")
 
-    def nat_command(self, role, program=None, options=None):
-        _, environment = super().nat_command(role)
+    def __init__(self, topology, programs, program="torture", backup=True, **settings):
+        self.settings = settings
+        super().__init__(topology, programs, Program(program, self.names, "", self.ports), backup)
+
+    def nf_command(self, role, program=None, options=None):
+        command, environment = super().nf_command(role, program, options)
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
-        return ([os.path.join(self.programs, self.program), "lan", "wan"],
-                {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
+        return command, {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())}
 
     def relieve(self):
         """The backup reigns: it is the master now, and a new backup starts where that was."""
@@ -89,7 +76,7 @@ class Tortured(Cold):
         self.master, self.announced = self.backup, set()
         self.link = {"backup": self.link["master"]}
         self.journals["backup"] = Journal(self._path("relief.jsonl"))
-        command, environment = self.nat_command("backup")
+        command, environment = self.nf_command("backup")
         self.backup = Process("relief", command, self.topology.name("master"),
                               self.topology.directory, environment)
         wait_until("the relief is ready", lambda: self.journals["backup"].find("ready"),
@@ -99,8 +86,16 @@ class Tortured(Cold):
 class Load:
     """Both ends in one thread: paced requests, all answers with the port they came from."""
 
+    head = HEAD_BYTES  # in front of an answer
+
+    def _open(self, topology):
+        return [packet_socket(topology.name(end)) for end in ("client", "server")]
+
+    def _send(self, port, flow):
+        self.sockets[port].send(frame(self.sent, flow))
+
     def __init__(self, topology, seed, rate):
-        self.sockets = [packet_socket(topology.name(end)) for end in ("client", "server")]
+        self.sockets = self._open(topology)
         self.random = random.Random(seed)
         self.rate = rate
         self.sent = 0
@@ -119,8 +114,7 @@ class Load:
                     if self.sent >= due:
                         break
                     self.sent += 1
-                    self.sockets[self.random.randrange(2)].send(
-                        frame(self.sent, self.random.randrange(16)))
+                    self._send(self.random.randrange(2), self.random.randrange(16))
             ready, _, _ = select.select(self.sockets, [], [], 0.002)
             for packets in ready:
                 self._receive(packets)
@@ -132,9 +126,9 @@ class Load:
                 data, address = packets.recvfrom(2048, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
-            if address[2] == socket.PACKET_OUTGOING or len(data) != HEAD_BYTES + ANSWER.size:
+            if len(data) != self.head + ANSWER.size or address[2:3] == (socket.PACKET_OUTGOING,):
                 continue
-            fields = ANSWER.unpack_from(data, HEAD_BYTES)
+            fields = ANSWER.unpack_from(data, self.head)
             if fields[0] == MAGIC:
                 self.answers.append((port, time.monotonic_ns(),
                                      dict(zip(FIELDS, fields))))
@@ -226,6 +220,8 @@ def memory_kib(process):
 class Run:
     """One run of `program` under torture: `kill` at a random moment, or not at all."""
 
+    gateway_class, load_class = Tortured, Load
+
     def __init__(self, stage, seed, program="torture", kill=True, twice=False, seconds=4.0,
                  rate=400, hog=False, **settings):
         self.program = program
@@ -257,10 +253,10 @@ class Run:
             time.sleep(0.02)
 
     def _conduct(self, topology):
-        gateway = self.gateway = Tortured(topology, self.stage.programs, self.program,
-                                          **self.settings)
+        gateway = self.gateway = self.gateway_class(topology, self.stage.programs, self.program,
+                                                    **self.settings)
         gateway.wait_ready()
-        load = Load(topology, self.seed, self.rate)
+        load = self.load_class(topology, self.seed, self.rate)
         began, kill_ns = time.monotonic(), None
         try:
             if self.kill:
