@@ -26,6 +26,8 @@
     512 /* virtual descriptors: below FD_SETSIZE, above what the process opens */
 #define DESCRIPTORS_MAX 448u
 #define DESCRIPTOR_WORDS 8u
+#define FDS_MAX (3u + DESCRIPTORS_MAX) /* 0 .. 2, then DESCRIPTOR_BASE .. */
+#define PATH_BYTES 4096u
 #define STRIPES 64u        /* assigned locks of racy words (R6) */
 #define VERSIONS_MAX 1024u /* racy words a program may have; power of two */
 #define TLS_MAX_BYTES 4096u
@@ -90,13 +92,20 @@ struct nf_queue {
     uint32_t reads;    /* the NF has polled or received: packets are delivered from then on */
 };
 
-/* What a descriptor of the NF stands for. See hooks/descriptor.h. */
+/* What a descriptor of the NF stands for (several after dup). See hooks/descriptor.h. */
 struct nf_descriptor {
     uint32_t family; /* enum family_id; 0: free */
     uint32_t nonblock;
-    uint32_t queue; /* families that receive packets: index of the queue + 1; else 0 */
-    uint32_t unused;
+    uint32_t queue;   /* families that receive packets: index of the queue + 1; else 0 */
+    uint32_t numbers; /* descriptors that stand for it */
     uint64_t own[DESCRIPTOR_WORDS]; /* the family's */
+};
+
+/* What openlog and setlogmask said. */
+struct nf_syslog {
+    struct nf_mutex lock;
+    const char *identity; /* the NF's, or NULL */
+    int32_t options, facility, mask;
 };
 
 /* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */
@@ -114,6 +123,12 @@ struct image {
     struct nf_mutex stripes[STRIPES];
     struct nf_queue queues[QUEUES_MAX];
     struct nf_descriptor descriptors[DESCRIPTORS_MAX];
+    uint32_t fds[FDS_MAX + 1];  /* index of a descriptor + 1, 0: closed; the last stays 0 */
+    char directory[PATH_BYTES]; /* the NF's working directory; guarded by descriptors_lock */
+    struct nf_mutex streams_lock;
+    struct nf_stream *streams;     /* open ones: hooks/stream.h */
+    struct nf_stream *standard[3]; /* stdin, stdout, stderr */
+    struct nf_syslog syslog;
     char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
     struct word_version versions[VERSIONS_MAX];

@@ -68,6 +68,9 @@ struct thread_run {
     struct log_reader reader;
     _Alignas(64) _Atomic uint32_t safe; /* see top */
     _Atomic uint32_t wake;              /* futex: inputs, log or output room */
+    _Atomic uint32_t polls;             /* asleep in poll: write to wake_fd as well */
+    int wake_fd;                        /* eventfd + 1, made when first needed */
+    uint32_t pinned;                    /* in a hook that is not restartable: waits are not safe */
     uint8_t *tcb;                       /* thread pointer: the program's TLS ends here */
 };
 
@@ -110,7 +113,7 @@ static inline struct thread_run *run_of(const struct nf_thread *thread)
 __attribute__((noreturn, format(printf, 2, 3))) void process_fail(enum status status,
                                                                   const char *format, ...);
 
-/* ---- safe state; restartable hooks only ---- */
+/* ---- safe state; restartable hooks only (or, while `pinned`, no safe state at all) ---- */
 
 void safe_enter(struct nf_thread *thread);
 void safe_leave(struct nf_thread *thread);
@@ -151,6 +154,9 @@ static inline void io_kick(void)
 /* The thread waits in the runtime until `*word` may have left `expected`; a restartable wait. */
 void safe_wait(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t expected,
                int64_t timeout_ns);
+
+/* Wakes an NF thread that waits on its `wake`, by futex or in poll. Any thread. */
+void thread_wake(uint32_t thread);
 
 /* Waits for log room; not restartable, the I/O thread makes room even during a barrier. */
 void log_wait_room(struct nf_thread *thread);

@@ -20,6 +20,7 @@
 #include "abi_internal.h"
 #include "core/assert.h"
 #include "heap/heap.h"
+#include "hooks/descriptor.h"
 #include "hooks/effect.h"
 #include "hooks/memory_io.h"
 #include "hooks/thread.h"
@@ -129,6 +130,7 @@ static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, cha
                                .argv = copy_strings(argv, argc),
                                .envp = copy_strings(envp, variables)};
     IMAGE->environment = call->envp;
+    descriptors_begin();
     process_set_mode(MODE_RECORD);
     thread_main(call_main, call);
 }

@@ -5,15 +5,18 @@
 #include "io/io.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/assert.h"
 #include "hooks/effect.h"
+#include "hooks/socket.h"
 #include "io/counters.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
@@ -120,6 +123,15 @@ static void effect_done(void *context, uint32_t thread, uint64_t number)
     struct message message = {.kind = MESSAGE_EFFECTS,
                               .number = {.number = number, .thread = thread}};
     io_send_ol(NULL, &message);
+}
+
+/* Has the output logger's kernel all we told it? Its process reads that even after our death. */
+static bool effects_known(void *context)
+{
+    (void)context;
+    int unread = 0;
+    return lifeline_queued(io.ol_line) == 0 &&
+           ioctl(lifeline_fd(io.ol_line), SIOCOUTQ, &unread) == 0 && unread == 0;
 }
 
 static void snapshot_report(void)
@@ -275,7 +287,8 @@ void io_run(enum io_phase phase)
         service_lifelines();
         if (io.phase == IO_LIVE) {
             ship_update_stable();
-            work += effects_perform(&io.stable, 64, effect_done, NULL);
+            socket_backlogs();
+            work += effects_perform(&io.stable, 64, effect_done, effects_known, NULL);
             work += snapshot_round();
             exit_round();
         } else {
