@@ -2,6 +2,7 @@
 #include "Unit.h"
 
 #include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/Statistic.h"
 #include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/InlineAsm.h"
@@ -181,8 +182,8 @@ class Scanner
                 item.place = place_of(*sites.front());
                 item.at = sites.front();
             }
-            item.advice = "compile the unit that defines it with palisade-cc, or describe it in a "
-                          "model file (-mllvm -palisade-model=FILE)";
+            item.advice = "compile the unit that defines it with palisade-cc and link it into the "
+                          "program, or describe it in a model file (-mllvm -palisade-model=FILE)";
             unit.externals.push_back(item);
             return;
         }
@@ -331,8 +332,33 @@ class Scanner
 
 } // namespace
 
+static std::string path_of(const DIFile &file)
+{
+    if (sys::path::is_absolute(file.getFilename()))
+        return file.getFilename().str();
+    SmallString<128> path(file.getDirectory());
+    sys::path::append(path, file.getFilename());
+    return path.str().str();
+}
+
+// The body of a function of the model, in a header: not in the program's own source file.
+static bool is_library_inline(const Function &function)
+{
+    if (function.isDeclaration() || !model_is_inline(function.getName().str().c_str()))
+        return false;
+    const DISubprogram *subprogram = function.getSubprogram();
+    return !subprogram || !subprogram->getUnit() ||
+           path_of(*subprogram->getFile()) != path_of(*subprogram->getUnit()->getFile());
+}
+
 void unit_adopt_inline(Unit &unit)
 {
+    for (Function &function : unit.module)
+        if (is_library_inline(function)) {
+            function.deleteBody();
+            function.setLinkage(GlobalValue::ExternalLinkage);
+            function.setComdat(nullptr);
+        }
     for (Function &function : unit.module)
         if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))
             function.setLinkage(GlobalValue::InternalLinkage);

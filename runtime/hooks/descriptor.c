@@ -18,14 +18,24 @@
 #include "hooks/socket.h"
 
 static const struct family *const families[FAMILIES] = {
-    [FAMILY_PACKET] = &family_packet, [FAMILY_FILE] = &family_file,
-    [FAMILY_SOCKET] = &family_socket, [FAMILY_PIPE] = &family_pipe,
-    [FAMILY_PAIR] = &family_pair,     [FAMILY_EPOLL] = &family_epoll,
+    [FAMILY_PACKET] = &family_packet, [FAMILY_PCAP] = &family_pcap,
+    [FAMILY_XSK] = &family_xsk,       [FAMILY_TUN] = &family_tun,
+    [FAMILY_FILE] = &family_file,     [FAMILY_SOCKET] = &family_socket,
+    [FAMILY_PIPE] = &family_pipe,     [FAMILY_PAIR] = &family_pair,
+    [FAMILY_EPOLL] = &family_epoll,
 };
 
 const struct family *descriptor_family(uint32_t index)
 {
     return families[IMAGE->descriptors[index].family];
+}
+
+const struct family *descriptor_owner(const char *path)
+{
+    for (uint32_t i = 0; i < FAMILIES; i++)
+        if (families[i] && families[i]->owns && families[i]->owns(path))
+            return families[i];
+    return NULL;
 }
 
 /* ---- the tables ---- */
@@ -342,52 +352,4 @@ ssize_t palisade_sendto_restartable(int fd, const void *bytes, size_t length, in
 ssize_t palisade_send_restartable(int fd, const void *bytes, size_t length, int flags)
 {
     return palisade_sendto_restartable(fd, bytes, length, flags, NULL, 0);
-}
-
-/* ---- read and write: any family ---- */
-
-ssize_t palisade_readv_restartable(int fd, const struct iovec *pieces, int count)
-{
-    const struct family *family = family_of(fd);
-    if (family == NULL)
-        return to_libc() ? readv(fd, pieces, count) : fail(EBADF);
-    if (count < 0 || count > IOV_MAX)
-        return fail(EINVAL);
-    struct mmsghdr one = {
-        .msg_hdr = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count}};
-    if (family->receive == NULL)
-        return fail(EINVAL);
-    return family->receive(nf_self, descriptor_index(fd), &one, 1, 0) < 0 ? -1
-                                                                          : (ssize_t)one.msg_len;
-}
-
-ssize_t palisade_read_restartable(int fd, void *buffer, size_t room)
-{
-    if (family_of(fd) == NULL)
-        return to_libc() ? read(fd, buffer, room) : fail(EBADF);
-    struct iovec piece = {.iov_base = buffer, .iov_len = room};
-    return palisade_readv_restartable(fd, &piece, 1);
-}
-
-ssize_t palisade_writev_restartable(int fd, const struct iovec *pieces, int count)
-{
-    const struct family *family = family_of(fd);
-    if (family == NULL)
-        return to_libc() ? writev(fd, pieces, count) : fail(EBADF);
-    if (count < 0 || count > IOV_MAX)
-        return fail(EINVAL);
-    struct mmsghdr one = {
-        .msg_hdr = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count}};
-    if (family->transmit == NULL)
-        return fail(EINVAL);
-    return family->transmit(nf_self, descriptor_index(fd), &one, 1, 0) < 0 ? -1
-                                                                           : (ssize_t)one.msg_len;
-}
-
-ssize_t palisade_write_restartable(int fd, const void *bytes, size_t length)
-{
-    if (family_of(fd) == NULL)
-        return to_libc() ? write(fd, bytes, length) : fail(EBADF);
-    struct iovec piece = {.iov_base = (void *)bytes, .iov_len = length};
-    return palisade_writev_restartable(fd, &piece, 1);
 }

@@ -23,6 +23,9 @@ enum family_id {
     FAMILY_NONE,
     FAMILY_PACKET,    /* AF_PACKET socket (hooks/packet_socket.c) */
     FAMILY_INTERFACE, /* no more */
+    FAMILY_PCAP,      /* descriptor of a libpcap handle (hooks/pcap.c) */
+    FAMILY_XSK,       /* AF_XDP socket (hooks/xsk.c) */
+    FAMILY_TUN,       /* /dev/net/tun (hooks/tun.c) */
     FAMILY_FILE,      /* what open gives, and what the process was started with (hooks/file.c) */
     FAMILY_SOCKET,    /* IPv4, IPv6 and Unix sockets (hooks/socket.c) */
     FAMILY_PIPE,      /* pipe, eventfd (hooks/pipe.c) */
@@ -34,6 +37,10 @@ enum family_id {
 struct family {
     const char *name;
     bool socket; /* recv, send and their kin work on it, not only read and write */
+
+    /* Is that file one of the family? Then open() is the family's. Others are FAMILY_FILE. */
+    bool (*owns)(const char *path);
+    int (*open)(struct nf_thread *, const char *path, int flags);
 
     /*
      * recv*, read, readv and send*, write, writev: `count` messages, at most 64 are looked at.
@@ -70,20 +77,16 @@ struct family {
     void (*revive)(uint32_t index);
 };
 
-/* Paths that open gives to a family of its own; `flags` are open's. */
-struct special_path {
-    const char *path;
-    int (*open)(struct nf_thread *, int flags); /* a descriptor, or -1 and errno */
-};
-/* The special path `path` is, else NULL (special.c). */
-const struct special_path *special_path(const char *path);
-
 /* ioctls that ask for interfaces; any socket answers them (interface.c). */
 int interface_control(struct nf_thread *thread, uint32_t index, unsigned long request,
                       void *argument);
 
-extern const struct family family_packet HIDDEN, family_file HIDDEN, family_socket HIDDEN,
-    family_pipe HIDDEN, family_pair HIDDEN, family_epoll HIDDEN;
+/* Index of the port that the NF calls so, -1: none. */
+int port_named(const char *name);
+
+extern const struct family family_packet HIDDEN, family_pcap HIDDEN, family_xsk HIDDEN,
+    family_tun HIDDEN, family_file HIDDEN, family_socket HIDDEN, family_pipe HIDDEN,
+    family_pair HIDDEN, family_epoll HIDDEN;
 
 /* Where `fd` stands in image.fds; FDS_MAX when it cannot be a virtual descriptor. */
 static inline uint32_t fd_slot(int fd)
@@ -105,6 +108,8 @@ static inline uint32_t descriptor_index(int fd)
 }
 
 const struct family *descriptor_family(uint32_t index);
+/* The family whose file that is, or NULL. */
+const struct family *descriptor_owner(const char *path);
 
 /* The family of `fd`, when the NF calls and the descriptor is a virtual one; else NULL. */
 static inline const struct family *family_of(int fd)

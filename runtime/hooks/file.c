@@ -398,9 +398,9 @@ static int64_t size_of(const char *path, int flags, int *fd)
 
 int file_open(struct nf_thread *thread, const char *path, int flags, mode_t mode)
 {
-    const struct special_path *special = special_path(path);
-    if (special)
-        return special->open(thread, flags);
+    const struct family *owner = descriptor_owner(path);
+    if (owner)
+        return owner->open(thread, path, flags);
     if ((flags & O_TMPFILE) == O_TMPFILE)
         process_fail(STATUS_UNMODELLED,
                      "open: a file without a name (O_TMPFILE) cannot be found again (G8)");

@@ -34,6 +34,7 @@ void memory_io_open(void)
         memcpy(process.ports[i].name, port->name, PORT_NAME_BYTES);
         memcpy(process.ports[i].mac, port->mac, 6);
         process.ports[i].mtu = port->mtu;
+        process.ports[i].kind = PORT_ETHERNET;
     }
 }
 

@@ -67,11 +67,21 @@ static int receive(struct nf_thread *thread, uint32_t index, struct mmsghdr *mes
         process_fail(STATUS_UNMODELLED, "recv: MSG_PEEK and MSG_ERRQUEUE are not supported (G8)");
     bool wait = !(flags & MSG_DONTWAIT) && !IMAGE->descriptors[index].nonblock && count > 0;
     uint32_t received =
-        packets_receive(thread, descriptor_queue(index), count, wait, fill, messages);
+        packets_receive(thread, descriptor_queue(index), count, wait ? -1 : 0, fill, messages);
     return received ? (int)received : fail(EAGAIN);
 }
 
 /* ---- send ---- */
+
+/* What the NF would see there has no Ethernet header, and both directions. */
+static void must_be_ethernet(uint32_t port)
+{
+    if (__builtin_expect(process.ports[port].kind == PORT_TUN, 0))
+        process_fail(STATUS_UNMODELLED,
+                     "port %s is a TUN device: AF_PACKET sockets on it are not supported, open "
+                     "/dev/net/tun (G8)",
+                     process.ports[port].name);
+}
 
 /* False with errno when it cannot be sent. `bound` is the socket's port index + 1, 0 for none. */
 static __attribute__((noinline)) bool check_any(const struct msghdr *message, uint32_t bound,
@@ -90,6 +100,7 @@ static __attribute__((noinline)) bool check_any(const struct msghdr *message, ui
         errno = ENXIO;
         return false;
     }
+    must_be_ethernet(port - 1);
     if (length > port_frame_limit(port - 1) || length < sizeof(struct ethhdr)) {
         errno = length < sizeof(struct ethhdr) ? EINVAL : EMSGSIZE; /* as the kernel says */
         return false;
@@ -149,6 +160,7 @@ static int bind_port(struct nf_thread *thread, uint32_t index, const struct sock
         return fail(EINVAL);
     if (ll->sll_ifindex < 1 || ll->sll_ifindex > process.port_count)
         return fail(ENODEV);
+    must_be_ethernet((uint32_t)ll->sll_ifindex - 1);
     ordered_lock(thread, &IMAGE->descriptors_lock);
     struct nf_queue *queue = &IMAGE->queues[descriptor_queue(index)];
     if (ll->sll_protocol)

@@ -130,11 +130,12 @@ packets_replay(struct nf_thread *thread, uint32_t index, uint32_t limit, packet_
 }
 
 /*
- * Up to `limit` packets (at least 1) of a queue into `sink`; with `wait`, at least one. Returns how
- * many. Restartable hooks of NF threads.
+ * Up to `limit` packets (at least 1) of a queue into `sink`. Waits for the first one `wait_ns`: -1
+ * for ever, else as long, a tick at least. Returns how many, 0 when the time is over. Restartable
+ * hooks of NF threads.
  */
 static inline __attribute__((always_inline)) uint32_t
-packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, bool wait,
+packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, int64_t wait_ns,
                 packet_sink *sink, void *context)
 {
     uint32_t received;
@@ -148,12 +149,18 @@ packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, bool w
     struct log *log = log_ready(thread);
     if (process.memory_io)
         return packets_take_memory(thread, log, index, limit, sink, context);
-    do {
-        if (!queue_ready(process.queues[index]))
-            packets_wait(thread, &index, 1, wait ? -1 : now_ns() + TICK_NS);
-        received = packets_take(thread, log, index, limit, wait, sink, context);
-    } while (received == 0 && wait); /* another reader of the queue was faster */
-    return received;
+    int64_t until_ns = -1;
+    for (;;) {
+        if (!queue_ready(process.queues[index])) {
+            if (wait_ns >= 0 && until_ns < 0)
+                until_ns = now_ns() + (wait_ns > TICK_NS ? wait_ns : TICK_NS);
+            packets_wait(thread, &index, 1, until_ns);
+        }
+        bool last = until_ns >= 0 && now_ns() >= until_ns;
+        received = packets_take(thread, log, index, limit, !last, sink, context);
+        if (received > 0 || last)
+            return received; /* else another reader of the queue was faster, or a false alarm */
+    }
 }
 
 /* Is there something in the queue? Live. */

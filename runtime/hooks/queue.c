@@ -1,12 +1,12 @@
 /* See queue.h. */
 #include "hooks/queue.h"
 
-#include <net/ethernet.h>
-#include <netinet/in.h>
+#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/assert.h"
+#include "hooks/flow.h"
 
 uint32_t queue_claim(uint32_t protocol)
 {
@@ -76,32 +76,29 @@ void queue_wake(struct queue *queue)
 
 /* ---- which queue ---- */
 
-/* Addresses and ports enter symmetrically: both directions of a flow hash alike. */
-static uint32_t flow_hash(const uint8_t *bytes, uint16_t length)
+uint16_t packet_protocol(uint16_t port, const uint8_t *bytes, uint16_t length)
 {
-    uint32_t hash = 0;
-    if (length >= 34 && bytes[12] == 0x08 && bytes[13] == 0x00) {
-        const uint8_t *ip = bytes + 14;
-        uint32_t source, destination, header = (ip[0] & 15u) * 4u;
-        memcpy(&source, ip + 12, 4);
-        memcpy(&destination, ip + 16, 4);
-        hash = source ^ destination ^ ip[9];
-        bool fragment = ((ip[6] & 0x3f) | ip[7]) != 0;
-        if (!fragment && (ip[9] == IPPROTO_TCP || ip[9] == IPPROTO_UDP) &&
-            length >= 14 + header + 4) {
-            uint16_t from, to;
-            memcpy(&from, ip + header, 2);
-            memcpy(&to, ip + header + 2, 2);
-            hash ^= (uint32_t)(from ^ to) << 8;
-        }
-    }
-    hash *= 0x9E3779B1u;
-    return hash ^ hash >> 15;
+    if (process.ports[port].kind != PORT_TUN)
+        return length >= ETH_HLEN ? (uint16_t)(bytes[12] << 8 | bytes[13]) : 0;
+    uint8_t version = length ? bytes[0] >> 4 : 0;
+    return version == 4 ? ETH_P_IP : version == 6 ? ETH_P_IPV6 : 0;
+}
+
+/* From the IP header on; of Ethernet ports only what an NF takes for IP without looking further. */
+static uint32_t hash_of(uint16_t port, uint16_t protocol, const uint8_t *bytes, uint16_t length)
+{
+    if (process.ports[port].kind == PORT_TUN)
+        return flow_hash(bytes, length);
+    if (protocol == ETH_P_IP || protocol == ETH_P_IPV6)
+        return flow_hash(bytes + ETH_HLEN, length - ETH_HLEN);
+    return flow_hash(NULL, 0);
 }
 
 uint32_t queue_for(uint16_t port, const uint8_t *bytes, uint16_t length)
 {
-    uint16_t protocol = length >= 14 ? (uint16_t)(bytes[12] << 8 | bytes[13]) : 0;
+    if (port >= process.port_count)
+        return QUEUES_MAX;
+    uint16_t protocol = packet_protocol(port, bytes, length);
     uint32_t members[QUEUES_MAX], count = 0;
     for (uint32_t i = 0; i < QUEUES_MAX; i++) {
         const struct nf_queue *queue = &IMAGE->queues[i];
@@ -111,7 +108,7 @@ uint32_t queue_for(uint16_t port, const uint8_t *bytes, uint16_t length)
     }
     if (count == 0)
         return QUEUES_MAX;
-    return members[count == 1 ? 0 : (uint64_t)flow_hash(bytes, length) * count >> 32];
+    return members[count == 1 ? 0 : (uint64_t)hash_of(port, protocol, bytes, length) * count >> 32];
 }
 
 /* A second queue for the same port would get copies of each packet: not supported, said so. */
@@ -120,7 +117,7 @@ static void check_alone(uint32_t index)
     const struct nf_queue *own = &IMAGE->queues[index];
     for (uint32_t i = 0; i < QUEUES_MAX; i++) {
         const struct nf_queue *other = &IMAGE->queues[i];
-        if (i != index && other->used && other->reads && own->port == other->port &&
+        if (i != index && own->port && other->used && other->reads && own->port == other->port &&
             own->protocol && other->protocol && (!own->fanout || own->fanout != other->fanout))
             process_fail(STATUS_UNMODELLED,
                          "two sockets receive on port %s without a common PACKET_FANOUT group; "

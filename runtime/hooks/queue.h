@@ -21,6 +21,9 @@ void queue_release(uint32_t index);
 /* The process's side exists for every queue in use (after a restore: again). Any thread. */
 void queue_open(uint32_t index);
 
+/* EtherType of a packet, host order; of a TUN port as its IP version says. 0: none. */
+uint16_t packet_protocol(uint16_t port, const uint8_t *bytes, uint16_t length);
+
 /* Which queue an input belongs to; QUEUES_MAX when nobody wants it. I/O thread. */
 uint32_t queue_for(uint16_t port, const uint8_t *bytes, uint16_t length);
 
