@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tor
 from driver import FAULTS_SHOWN, Run, packet_socket  # noqa: E402, F401
 
 KILLS = 5
-PROGRAMS = ("capture", "rings")  # beside torture itself: torture/*.c
+PROGRAMS = ("capture", "rings", "files")  # beside torture itself: torture/*.c
 SNAPSHOT_MS = (200, 1000, 3000, 200, 50)  # short replays and long ones
 
 

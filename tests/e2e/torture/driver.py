@@ -22,6 +22,7 @@ import time
 from demolib.gateway import Cold, Journal, wait_until
 from demolib.processes import Process
 from demolib.topology import Topology
+from files import Ends
 
 REQUEST = struct.Struct("<QQQ")
 ANSWER = struct.Struct("<15Q")
@@ -67,8 +68,9 @@ def frame(number, flow):
 
 
 class Tortured(Cold):
-    def __init__(self, topology, programs, program="torture", **settings):
+    def __init__(self, topology, programs, program="torture", arguments=(), **settings):
         self.program = program
+        self.arguments = list(arguments)
         self.settings = settings
         self.needs = (program, "palisade-input-logger", "palisade-output-logger")
         super().__init__(topology, programs)
@@ -78,7 +80,8 @@ class Tortured(Cold):
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
-        return ([os.path.join(self.programs, self.program), "lan", "wan"],
+        return ([os.path.join(self.programs, self.program), "lan", "wan"] +
+                self.arguments,
                 {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
 
     def relieve(self):
@@ -257,9 +260,13 @@ class Run:
             time.sleep(0.02)
 
     def _conduct(self, topology):
+        self.ends = Ends(topology) if self.program == "files" else None
         gateway = self.gateway = Tortured(topology, self.stage.programs, self.program,
+                                          self.ends.arguments() if self.ends else (),
                                           **self.settings)
         gateway.wait_ready()
+        if self.ends:
+            self.ends.begin()
         load = Load(topology, self.seed, self.rate)
         began, kill_ns = time.monotonic(), None
         try:
@@ -284,6 +291,9 @@ class Run:
         finally:
             load.ended = True
             load.thread.join()
+            if self.ends:
+                time.sleep(0.3)
+                self.ends.end()
         return self._verdict(load, kill_ns, incarnations)
 
     def _verdict(self, load, kill_ns, incarnations):
@@ -294,6 +304,9 @@ class Run:
                 texts.append(log.read())
         faults = (check_chain(load.answers) + check_order(load.answers) +
                   check_requests(load.answers, load.sent) + check_effects(texts))
+        if self.ends:
+            incarnations[-1].stop()
+            faults += self.ends.faults(kill_ns is not None)
         figures = {"answers": len(load.answers), "memory_kib": self.memory}
         if kill_ns is not None:
             replayed = self.gateway.journals["backup"].find("replayed", kill_ns) or {}
