@@ -186,7 +186,8 @@ static void exit_round(void)
     if (since_ns == 0)
         since_ns = io.now_ns;
     struct link *link = wire_link(io.ol_wire);
-    bool clean = !ship_pending() && !effects_pending() && link_next_wake(link) == INT64_MAX;
+    bool clean = !ship_pending() && !effects_pending() && !socket_backlogs_pending() &&
+                 link_next_wake(link) == INT64_MAX;
     if (!clean && io.now_ns - since_ns < EXIT_PATIENCE_NS)
         return;
     struct message message = {.kind = MESSAGE_REFUSE,

@@ -80,9 +80,12 @@ class Tortured(Cold):
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
-        return ([os.path.join(self.programs, self.program), "lan", "wan"] +
-                self.arguments,
-                {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
+        environment = {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())}
+        if self.arguments:  # files.py: its directory
+            environment |= {"LD_PRELOAD": os.path.join(self.programs, "../lib/moment.so"),
+                            "PALISADE_MOMENT": self.arguments[0]}
+        return ([os.path.join(self.programs, self.program), "lan", "wan"] + self.arguments,
+                environment)
 
     def relieve(self):
         """The backup reigns: it is the master now, and a new backup starts where that was."""
@@ -230,8 +233,8 @@ class Run:
     """One run of `program` under torture: `kill` at a random moment, or not at all."""
 
     def __init__(self, stage, seed, program="torture", kill=True, twice=False, seconds=4.0,
-                 rate=400, hog=False, **settings):
-        self.program = program
+                 rate=400, hog=False, moment=None, **settings):
+        self.program, self.moment = program, moment
         self.stage, self.seed, self.kill, self.twice = stage, seed, kill, twice
         self.seconds, self.rate, self.hog, self.settings = seconds, rate, hog, settings
         self.random = random.Random(seed)
@@ -273,6 +276,8 @@ class Run:
             if self.kill:
                 self._tend_until(began + self.random.uniform(0.15, 0.7) * self.seconds, None)
                 self.memory.append(memory_kib(gateway.master))
+                if self.moment:
+                    self.ends.wait_moment(self.moment, gateway.master)
                 kill_ns = gateway.kill()
                 incarnations = [gateway.master, gateway.backup]
                 if self.twice:

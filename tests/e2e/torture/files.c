@@ -28,7 +28,7 @@
 static struct chain chain = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static FILE *log_stream;
-static uint64_t log_lines; /* under log_lock */
+static uint64_t log_lines, log_bytes; /* under log_lock */
 
 static char collector[64];
 static int collector_port, control_port;
@@ -48,9 +48,11 @@ static uint64_t append_line(uint64_t tag)
 {
     pthread_mutex_lock(&log_lock);
     uint64_t number = ++log_lines;
-    if (fprintf(log_stream, "line %llu %016llx\n", (unsigned long long)number,
-                (unsigned long long)mix(number, tag)) < 0)
+    int length = fprintf(log_stream, "line %llu %016llx\n", (unsigned long long)number,
+                         (unsigned long long)mix(number, tag));
+    if (length < 0)
         die("files: log");
+    log_bytes += (uint64_t)length;
     if (number % 3 == 0 && fflush(log_stream) != 0)
         die("files: flush");
     pthread_mutex_unlock(&log_lock);
@@ -71,9 +73,13 @@ static uint64_t look_at_log(void)
 {
     struct stat status;
     char head[64] = {0};
+    pthread_mutex_lock(&log_lock);
     int fd = open("log", O_RDONLY);
-    if (fd < 0 || fstat(fd, &status) != 0)
+    if (fd < 0 || fflush(log_stream) != 0 || fstat(fd, &status) != 0)
         die("files: stat");
+    if ((uint64_t)status.st_size != log_bytes)
+        die("files: the log is not as long as what was written");
+    pthread_mutex_unlock(&log_lock);
     off_t end = lseek(fd, 0, SEEK_END);
     if (pread(fd, head, 20, end > 20 ? end - 20 : 0) < 0 || close(fd) != 0)
         die("files: pread");
@@ -175,8 +181,8 @@ static void packet(void)
     if (length <= 0 || !answers_request(by_epoll->in, (size_t)length, &request))
         return;
     by_epoll->digest = mix(by_epoll->digest, deed(NULL, (uint32_t)rand()));
-    size_t size = answers_write(&chain, &request, 1, &by_epoll->n, by_epoll->digest, 64, by_epoll->in,
-                                by_epoll->out);
+    size_t size = answers_write(&chain, &request, 1, &by_epoll->n, by_epoll->digest, 64,
+                                by_epoll->in, by_epoll->out);
     answers_send(by_epoll->socket, by_epoll->port, by_epoll->out, size);
 }
 
@@ -189,7 +195,7 @@ static void *run_epoll(void *unused)
     watch(set, wake_event, EPOLLIN | EPOLLONESHOT);
     for (;;) {
         struct epoll_event events[8];
-        int found = epoll_wait(set, events, 8, 50);
+        int found = epoll_wait(set, events, 8, -1);
         for (int i = 0; i < found; i++) {
             int fd = events[i].data.fd;
             uint64_t count = 0;

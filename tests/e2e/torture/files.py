@@ -67,6 +67,15 @@ class Ends:
         for thread in self.threads:
             thread.start()
 
+    def wait_moment(self, moment, master):
+        """The master ends itself right after its next `moment` (moment.c)."""
+        path = os.path.join(self.directory, f"die-{moment}")
+        with open(path, "w", encoding="ascii"):
+            pass
+        deadline = time.monotonic() + 10
+        while os.path.exists(path) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
     def end(self):
         self.ended = True
         for thread in self.threads:
