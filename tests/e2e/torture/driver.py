@@ -292,6 +292,9 @@ class Run:
                     self._tend_until(began + part * self.seconds, None)
                     self.memory.append(memory_kib(gateway.master))
             self._tend_until(began + self.seconds, kill_ns)
+            if self.ends:
+                self.ends.quiet = True  # packets alone must wake who waits for both
+                self._tend_until(began + self.seconds + 1, kill_ns)
             load.finish(lambda: gateway.tend(kill_ns))
         finally:
             load.ended = True

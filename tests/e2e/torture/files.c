@@ -317,6 +317,56 @@ static void write_report(uint64_t number)
     free(line);
 }
 
+static void expect(int holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "files: %s\n", what);
+        exit(1);
+    }
+}
+
+/* Does everything do what it does without Palisade? */
+static void check_streams(void)
+{
+    char text[64], *line = NULL;
+    size_t room = 0;
+    int number = 0;
+    FILE *file = fopen("check", "w+");
+    expect(file && fprintf(file, "one 1\ntwo 2 three\n%05000d\nlast", 7) == 5023, "fprintf");
+    expect(ftell(file) == 5023 && fseek(file, 0, SEEK_SET) == 0, "fseek");
+    expect(fscanf(file, "%63s %d", text, &number) == 2 && number == 1, "fscanf");
+    expect(fgetc(file) == '\n' && fgetc(file) == 't' && ungetc('T', file) == 'T', "ungetc");
+    expect(fgets(text, 5, file) && strcmp(text, "Two ") == 0, "fgets");
+    expect(getline(&line, &room, file) == 8 && strcmp(line, "2 three\n") == 0, "getline");
+    expect(getline(&line, &room, file) == 5001 && line[4999] == '7', "a long line");
+    expect(fread(text, 1, 10, file) == 4 && feof(file) && memcmp(text, "last", 4) == 0, "fread");
+    expect(fseek(file, 4, SEEK_SET) == 0 && fputs("X", file) >= 0 && fflush(file) == 0, "fputs");
+    int fd = fileno(file), twin = dup(fd);
+    expect(twin >= 0 && pread(twin, text, 6, 0) == 6 && memcmp(text, "one X\n", 6) == 0, "pread");
+    expect(fclose(file) == 0 && read(fd, text, 1) < 0 && errno == EBADF, "fclose");
+    expect(lseek(twin, -4, SEEK_END) == 5019 && read(twin, text, 9) == 4, "lseek");
+    expect(ftruncate(twin, 3) == 0 && lseek(twin, 0, SEEK_END) == 3 && close(twin) == 0, "size");
+    expect(unlink("check") == 0 && unlink("check") < 0 && errno == ENOENT, "unlink");
+    free(line);
+}
+
+static void check_pipes(void)
+{
+    uint64_t value = 3;
+    char text[16];
+    struct pollfd look = {.fd = wake_pipe[0], .events = POLLIN};
+    expect(write(wake_event, &value, 8) == 8 && write(wake_event, &value, 8) == 8, "eventfd");
+    expect(read(wake_event, &value, 8) == 8 && value == 6, "what is in an eventfd");
+    expect(read(wake_event, &value, 8) < 0 && errno == EAGAIN, "an empty eventfd");
+    expect(poll(&look, 1, 0) == 0 && write(wake_pipe[1], "abcdef", 6) == 6, "a pipe");
+    expect(poll(&look, 1, -1) == 1 && look.revents == POLLIN, "poll");
+    expect(read(wake_pipe[0], text, 4) == 4 && memcmp(text, "abcd", 4) == 0, "part of a pipe");
+    expect(read(wake_pipe[0], text, 9) == 2 && read(wake_pipe[0], text, 9) < 0, "its rest");
+    expect(write(export_pair[0], "12", 2) == 2 && write(export_pair[0], "345", 3) == 3, "a pair");
+    expect(recv(export_pair[1], text, 9, 0) == 2 && recv(export_pair[1], text, 9, 0) == 3,
+           "two messages");
+}
+
 int main(int argc, char **argv)
 {
     pthread_t threads[4];
@@ -329,6 +379,8 @@ int main(int argc, char **argv)
     if (log_stream == NULL || export_socket < 0 || wake_event < 0 ||
         pipe2(wake_pipe, O_NONBLOCK) != 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, export_pair) != 0)
         die("files: start");
+    check_streams();
+    check_pipes();
     for (int i = 0; i < CROWD; i++)
         if (pipe(crowd[i]) != 0)
             die("files: crowd");

@@ -53,7 +53,7 @@ class Ends:
         self.gate = topology.name("gate")
         self.exports = []
         self.pongs = []  # (address, moment_ns)
-        self.ended = False
+        self.ended = self.quiet = False
         self.collector = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.collector.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
         self.collector.bind(("", COLLECTOR))
@@ -108,7 +108,7 @@ class Ends:
 
     def _ping(self):
         number = 0
-        while not self.ended:
+        while not self.ended and not self.quiet:
             number += 10
             for address in (MASTER, BACKUP):
                 try:
