@@ -33,7 +33,7 @@ static uint64_t log_lines, log_bytes; /* under log_lock */
 static char collector[64];
 static int collector_port, control_port;
 
-static int export_socket, export_pair[2], wake_pipe[2], wake_event, crowd[CROWD][2];
+static int export_socket, tell_socket, export_pair[2], wake_pipe[2], wake_event, crowd[CROWD][2];
 static int ports[2];
 
 static void export_number(uint64_t number)
@@ -243,8 +243,24 @@ static void *run_export(void *unused)
         if (sendto(export_socket, message, sizeof message, 0, (struct sockaddr *)&to, sizeof to) <
             0)
             die("files: export");
+        char line[64];
+        int length = snprintf(line, sizeof line, "tell %llu\n", (unsigned long long)sent);
+        if (send(tell_socket, line, (size_t)length, MSG_NOSIGNAL) != length)
+            die("files: tell");
     }
     return unused;
+}
+
+/* A connection of ours: it is made again after a takeover. */
+static int connect_to_collector(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)(collector_port + 2))};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    inet_pton(AF_INET, collector, &to.sin_addr);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+        die("files: connect");
+    return fd;
 }
 
 /* More descriptors than fit one number, by select and poll in turn. */
@@ -375,6 +391,7 @@ int main(int argc, char **argv)
     read_settings();
     log_stream = fopen("log", "a");
     export_socket = socket(AF_INET, SOCK_DGRAM, 0);
+    tell_socket = connect_to_collector();
     wake_event = eventfd(0, EFD_NONBLOCK);
     if (log_stream == NULL || export_socket < 0 || wake_event < 0 ||
         pipe2(wake_pipe, O_NONBLOCK) != 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, export_pair) != 0)

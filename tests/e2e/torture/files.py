@@ -1,8 +1,8 @@
 """The other ends of torture/files.c: its files, its collector of datagrams, its control connections.
 
 What must hold at the end, whatever was killed: the log has every line once and in order, the report
-is one whole report, the exports carry 1, 2, 3, ... each at least once and repeated ones alike, and
-control connections were answered before the kill and after it.
+is one whole report, the exports carry 1, 2, 3, ... each at least once and repeated ones alike, the connection that the
+program makes tells them in order and goes on after the kill, and control connections were answered before the kill and after it.
 """
 
 import ctypes
@@ -57,8 +57,12 @@ class Ends:
         self.collector = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.collector.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
         self.collector.bind(("", COLLECTOR))
+        self.listener = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        self.listener.bind(("", COLLECTOR + 2))
+        self.listener.listen()
+        self.told = []  # the text of each connection
         self.threads = [threading.Thread(target=run, daemon=True)
-                        for run in (self._collect, self._ping)]
+                        for run in (self._collect, self._listen, self._ping)]
 
     def arguments(self):
         return [self.directory]
@@ -88,6 +92,20 @@ class Ends:
                 data = self.collector.recv(2048)
                 if len(data) == EXPORT.size:
                     self.exports.append(EXPORT.unpack(data))
+
+    def _listen(self):
+        lines = []
+        while not self.ended:
+            ready, _, _ = select.select([self.listener] + lines, [], [], 0.05)
+            for end in ready:
+                if end is self.listener:
+                    lines.append(end.accept()[0])
+                    self.told.append(b"")
+                    continue
+                try:
+                    self.told[lines.index(end)] += end.recv(65536)
+                except ConnectionError:
+                    pass
 
     def _ping_once(self, address, number):
         line = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
@@ -120,7 +138,7 @@ class Ends:
     def faults(self, killed):
         """After the program has ended."""
         return (self._log_faults() + self._report_faults() + self._export_faults() +
-                self._pong_faults(killed))
+                self._told_faults(killed) + self._pong_faults(killed))
 
     def _log_faults(self):
         faults, due = [], 1
@@ -151,6 +169,20 @@ class Ends:
         last = max(seen, default=0)
         faults += [f"export {n} of {last} never came" for n in range(1, last + 1) if n not in seen]
         return faults + ([] if last > 20 else [f"{last} exports only"])
+
+    def _told_faults(self, killed):
+        faults, last = [], 0
+        for text in self.told:
+            for line in text.decode("ascii", "replace").split("\n")[:-1]:
+                found = re.fullmatch(r"tell (\d+)", line)
+                number = int(found.group(1)) if found else 0
+                if not 0 < number <= last + 1:
+                    faults.append(f"the connection says {line!r} after {last}")
+                last = max(last, number)
+        connections = 2 if killed else 1
+        if len(self.told) != connections or last <= 20:
+            faults.append(f"{len(self.told)} connections told {last} numbers")
+        return faults
 
     def _pong_faults(self, killed):
         answered = {address for address, _ in self.pongs}
