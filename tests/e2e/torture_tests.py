@@ -44,6 +44,7 @@ def tests(seed):
                           torture(s, program, snapshot_ms=SNAPSHOT_MS[number - 1])))
         cases.append((f"torture-{program}-once-seed-{seed}",
                       torture(seed, program, snapshot_ms=0)))
+    cases.append((f"torture-files-twice-seed-{seed}", torture(seed, "files", twice=True)))
     for moment in ("write", "rename"):
         for number, s in enumerate(seeds[:2], 1):
             cases.append((f"torture-files-{moment}-{number}-seed-{s}",

@@ -314,7 +314,7 @@ class Run:
                   check_requests(load.answers, load.sent) + check_effects(texts))
         if self.ends:
             incarnations[-1].stop()
-            faults += self.ends.faults(kill_ns is not None)
+            faults += self.ends.faults(len(incarnations) - 1)
         figures = {"answers": len(load.answers), "memory_kib": self.memory}
         if kill_ns is not None:
             replayed = self.gateway.journals["backup"].find("replayed", kill_ns) or {}

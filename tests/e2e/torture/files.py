@@ -135,10 +135,10 @@ class Ends:
                     pass
             time.sleep(0.02)
 
-    def faults(self, killed):
+    def faults(self, kills):
         """After the program has ended."""
         return (self._log_faults() + self._report_faults() + self._export_faults() +
-                self._told_faults(killed) + self._pong_faults(killed))
+                self._told_faults(kills) + self._pong_faults(kills))
 
     def _log_faults(self):
         faults, due = [], 1
@@ -170,7 +170,7 @@ class Ends:
         faults += [f"export {n} of {last} never came" for n in range(1, last + 1) if n not in seen]
         return faults + ([] if last > 20 else [f"{last} exports only"])
 
-    def _told_faults(self, killed):
+    def _told_faults(self, kills):
         faults, last = [], 0
         for text in self.told:
             for line in text.decode("ascii", "replace").split("\n")[:-1]:
@@ -179,13 +179,12 @@ class Ends:
                 if not 0 < number <= last + 1:
                     faults.append(f"the connection says {line!r} after {last}")
                 last = max(last, number)
-        connections = 2 if killed else 1
-        if len(self.told) != connections or last <= 20:
+        if len(self.told) != kills + 1 or last <= 20:
             faults.append(f"{len(self.told)} connections told {last} numbers")
         return faults
 
-    def _pong_faults(self, killed):
+    def _pong_faults(self, kills):
         answered = {address for address, _ in self.pongs}
-        due = (MASTER, BACKUP) if killed else (MASTER,)
+        due = (MASTER, BACKUP) if kills else (MASTER,)
         return [f"no control connection to {address} was answered"
                 for address in due if address not in answered]
