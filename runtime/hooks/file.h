@@ -45,7 +45,9 @@ int path_resolve(int directory, const char *path, char *out);
 int file_open(struct nf_thread *thread, const char *path, int flags, mode_t mode);
 /* The files that have this name (resolved) get another; NULL: none any more. NF threads. */
 void file_renamed(struct nf_thread *thread, const char *from, const char *to);
-/* fcntl(F_SETLK) and its kin. */
+/* The index of `fd` if it is a file; else DESCRIPTORS_MAX and errno (ESPIPE, EBADF). */
+uint32_t file_index(int fd);
+/* fcntl(F_SETLK) and its kin (file_lock.c). */
 int file_lock(struct nf_thread *thread, uint32_t index, int command, struct flock *lock);
 
 /*

@@ -1,8 +1,9 @@
 """The other ends of torture/files.c: its files, its collector of datagrams, its control connections.
 
-What must hold at the end, whatever was killed: the log has every line once and in order, the report
-is one whole report, the exports carry 1, 2, 3, ... each at least once and repeated ones alike, the connection that the
-program makes tells them in order and goes on after the kill, and control connections were answered before the kill and after it.
+What must hold at the end, whatever was killed: the log has every line once and in order; the report
+is one whole report; the exports carry 1, 2, 3, ... each at least once and repeated ones alike; the
+connection that the program makes tells them in order and goes on after the kill; control connections
+were answered before the kill and after it.
 """
 
 import ctypes
