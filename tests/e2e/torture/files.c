@@ -13,6 +13,7 @@
 #define _GNU_SOURCE 1
 #include "answers.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 #include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <syslog.h>
 
 #define TICK_US 2000
 #define TICKS_PRINTED 64
@@ -366,6 +368,22 @@ static void check_streams(void)
     free(line);
 }
 
+static void check_names(void)
+{
+    char here[256], *real = NULL;
+    int found = 0;
+    expect(mkdir("folder", 0700) == 0 && mkdir("folder", 0700) < 0 && errno == EEXIST, "mkdir");
+    DIR *folder = opendir(".");
+    for (struct dirent *entry; folder && (entry = readdir(folder)) != NULL;)
+        found += strcmp(entry->d_name, "settings") == 0 || strcmp(entry->d_name, "folder") == 0;
+    expect(folder && closedir(folder) == 0 && found == 2, "readdir");
+    expect(getcwd(here, sizeof here) && (real = realpath("folder/..", NULL)) != NULL, "getcwd");
+    expect(strcmp(here, real) == 0 && rmdir("folder") == 0 && chdir("folder") < 0, "rmdir");
+    free(real);
+    openlog("files", LOG_PID | LOG_PERROR, LOG_DAEMON);
+    syslog(LOG_INFO, "names are checked, %d found", found);
+}
+
 static void check_pipes(void)
 {
     uint64_t value = 3;
@@ -397,6 +415,7 @@ int main(int argc, char **argv)
         pipe2(wake_pipe, O_NONBLOCK) != 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, export_pair) != 0)
         die("files: start");
     check_streams();
+    check_names();
     check_pipes();
     for (int i = 0; i < CROWD; i++)
         if (pipe(crowd[i]) != 0)
