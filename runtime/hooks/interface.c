@@ -2,6 +2,8 @@
  * Interfaces as the NF sees them: the ports that the input logger announced. Programs ask for them
  * by name, or by ioctl on any socket, often one opened just for that.
  */
+#include <ifaddrs.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 
 #include "abi_internal.h"
 #include "hooks/descriptor.h"
+#include "hooks/memory.h"
 
 int port_named(const char *name)
 {
@@ -102,4 +105,78 @@ int interface_control(struct nf_thread *thread, uint32_t index, unsigned long re
         break;
     }
     return 0;
+}
+
+/* ---- lists that the program frees ---- */
+
+static void *need(size_t bytes)
+{
+    void *block = __palisade_malloc(bytes);
+    if (block == NULL)
+        process_fail(STATUS_MEMORY, "no memory for a list of interfaces; raise heap_mib");
+    return block;
+}
+
+HOOK struct if_nameindex *__palisade_if_nameindex(void)
+{
+    if (nf_self == NULL)
+        return if_nameindex();
+    size_t count = process.port_count;
+    struct if_nameindex *list = need((count + 1) * sizeof *list + count * (PORT_NAME_BYTES + 1));
+    char *names = (char *)(list + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        list[i] = (struct if_nameindex){(unsigned int)(i + 1), names};
+        memcpy(names, process.ports[i].name, PORT_NAME_BYTES);
+        names[PORT_NAME_BYTES] = '\0';
+        names += PORT_NAME_BYTES + 1;
+    }
+    list[count] = (struct if_nameindex){0};
+    return list;
+}
+
+HOOK void __palisade_if_freenameindex(struct if_nameindex *list)
+{
+    if (nf_self)
+        __palisade_free(list);
+    else
+        if_freenameindex(list);
+}
+
+/* A port has a link address; its IP addresses are known to the NF's own configuration only. */
+HOOK int __palisade_getifaddrs(struct ifaddrs **out)
+{
+    if (nf_self == NULL)
+        return getifaddrs(out);
+    struct entry {
+        struct ifaddrs interface;
+        struct sockaddr_ll address;
+        char name[PORT_NAME_BYTES + 1];
+    };
+    size_t count = process.port_count;
+    struct entry *entries = count ? need(count * sizeof *entries) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct entry *entry = &entries[i];
+        memset(entry, 0, sizeof *entry);
+        memcpy(entry->name, process.ports[i].name, PORT_NAME_BYTES);
+        entry->address = (struct sockaddr_ll){.sll_family = AF_PACKET,
+                                              .sll_ifindex = (int)i + 1,
+                                              .sll_hatype = ARPHRD_ETHER,
+                                              .sll_halen = 6};
+        memcpy(entry->address.sll_addr, process.ports[i].mac, 6);
+        entry->interface =
+            (struct ifaddrs){.ifa_next = i + 1 < count ? &entries[i + 1].interface : NULL,
+                             .ifa_name = entry->name,
+                             .ifa_flags = IFF_UP | IFF_RUNNING | IFF_BROADCAST | IFF_MULTICAST,
+                             .ifa_addr = (struct sockaddr *)&entry->address};
+    }
+    *out = entries ? &entries[0].interface : NULL;
+    return 0;
+}
+
+HOOK void __palisade_freeifaddrs(struct ifaddrs *list)
+{
+    if (nf_self)
+        __palisade_free(list);
+    else
+        freeifaddrs(list);
 }

@@ -6,11 +6,6 @@
  */
 #include <errno.h>
 #include <grp.h>
-#include <ifaddrs.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
-#include <net/if_arp.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -579,70 +574,4 @@ struct hostent *palisade_gethostbyaddr_restartable(const void *address, socklen_
 {
     return nf_self ? host(&KEY(.address = address, .length = length, .family = family))
                    : gethostbyaddr(address, length, family);
-}
-
-/* ---- interfaces: the ports, as the input logger announced them ---- */
-
-HOOK struct if_nameindex *__palisade_if_nameindex(void)
-{
-    if (nf_self == NULL)
-        return if_nameindex();
-    size_t count = process.port_count;
-    struct if_nameindex *list = need((count + 1) * sizeof *list + count * (PORT_NAME_BYTES + 1));
-    char *names = (char *)(list + count + 1);
-    for (size_t i = 0; i < count; i++) {
-        list[i] = (struct if_nameindex){(unsigned int)(i + 1), names};
-        memcpy(names, process.ports[i].name, PORT_NAME_BYTES);
-        names[PORT_NAME_BYTES] = '\0';
-        names += PORT_NAME_BYTES + 1;
-    }
-    list[count] = (struct if_nameindex){0};
-    return list;
-}
-
-HOOK void __palisade_if_freenameindex(struct if_nameindex *list)
-{
-    if (nf_self)
-        __palisade_free(list);
-    else
-        if_freenameindex(list);
-}
-
-/* A port has a link address; its IP addresses are known to the NF's own configuration only. */
-HOOK int __palisade_getifaddrs(struct ifaddrs **out)
-{
-    if (nf_self == NULL)
-        return getifaddrs(out);
-    struct entry {
-        struct ifaddrs interface;
-        struct sockaddr_ll address;
-        char name[PORT_NAME_BYTES + 1];
-    };
-    size_t count = process.port_count;
-    struct entry *entries = count ? need(count * sizeof *entries) : NULL;
-    for (size_t i = 0; i < count; i++) {
-        struct entry *entry = &entries[i];
-        memset(entry, 0, sizeof *entry);
-        memcpy(entry->name, process.ports[i].name, PORT_NAME_BYTES);
-        entry->address = (struct sockaddr_ll){.sll_family = AF_PACKET,
-                                              .sll_ifindex = (int)i + 1,
-                                              .sll_hatype = ARPHRD_ETHER,
-                                              .sll_halen = 6};
-        memcpy(entry->address.sll_addr, process.ports[i].mac, 6);
-        entry->interface =
-            (struct ifaddrs){.ifa_next = i + 1 < count ? &entries[i + 1].interface : NULL,
-                             .ifa_name = entry->name,
-                             .ifa_flags = IFF_UP | IFF_RUNNING | IFF_BROADCAST | IFF_MULTICAST,
-                             .ifa_addr = (struct sockaddr *)&entry->address};
-    }
-    *out = entries ? &entries[0].interface : NULL;
-    return 0;
-}
-
-HOOK void __palisade_freeifaddrs(struct ifaddrs *list)
-{
-    if (nf_self)
-        __palisade_free(list);
-    else
-        freeifaddrs(list);
 }
