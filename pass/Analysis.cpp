@@ -18,6 +18,7 @@
 #include "Flow.h"
 #include "Names.h"
 #include "Prepare.h"
+#include "Summary.h"
 #include "Unit.h"
 
 #include "llvm/ADT/Statistic.h"
@@ -61,7 +62,7 @@ class Analyser
   public:
     explicit Analyser(Unit &unit)
         : unit(unit), prepared(unit.module), resolver(*prepared.clone), namer(*prepared.clone),
-          flow(unit, prepared, resolver, namer)
+          flow(unit, prepared, resolver, namer), summary(unit)
     {
     }
 
@@ -69,6 +70,7 @@ class Analyser
     {
         flow.for_each(
             [&](Instruction &instruction, const State &state) { visit(instruction, state); });
+        summary.finish(flow);
         for (auto &[name, found] : variables)
             classify(name, found);
         for (const Root &root : flow.roots) {
@@ -184,7 +186,9 @@ class Analyser
             (location.global->isConstant() || location.global->isThreadLocal() ||
              is_libc(*location.global)))
             return;
-        Found &found = variables[namer.name(location, bytes)];
+        std::string name = namer.name(location, bytes);
+        summary.use(copy, name, location, write, block);
+        Found &found = variables[name];
         found.location = location;
         Seen &seen = found.seen[number];
         seen.at = original;
@@ -286,7 +290,9 @@ class Analyser
             }
         }
         int lock = any ? lock_for(common, name) : -1;
-        if (global)
+        if (const Plan::Variable *planned = unit.plan.variable(name))
+            classify_planned(variable, found, *planned);
+        else if (global)
             classify_global(variable, found, lock, any, written, stored, is_volatile, roots,
                             writers, bare);
         else
@@ -381,6 +387,35 @@ class Analyser
         }
     }
 
+    // The class is that of the whole program, the same in all its units: what one unit logs, no
+    // other may elide.
+    void classify_planned(Variable &variable, Found &found, const Plan::Variable &planned)
+    {
+        variable.class_ = planned.class_;
+        variable.lock = planned.lock;
+        variable.why = planned.why;
+        variable.external = false;
+        bool heap = found.location.root != Location::Global;
+        for (auto &[number, seen] : found.seen) {
+            bool logged = planned.class_ == "racy" || planned.class_ == "assumed-mixed";
+            if (logged && seen.threaded && seen.block && !heap)
+                add_block(variable, number, seen, BitVector(flow.roots.size(), true));
+            else if (logged && !seen.block)
+                add(variable, number, seen, seen.threaded ? Fate::Logged : Fate::Init);
+            else if (planned.class_ == "read-only")
+                add(variable, number, seen, Fate::ReadOnly);
+            else if (planned.class_ == "init" || planned.class_ == "assumed-init" || !seen.threaded)
+                add(variable, number, seen, Fate::Init);
+            else if (planned.class_ == "private")
+                add(variable, number, seen, Fate::Private);
+            else if (planned.class_ == "covered")
+                add(variable, number, seen, Fate::Elided).lock = planned.lock;
+            else
+                add(variable, number, seen,
+                    heap && seen.held.none() ? Fate::AssumedPrivate : Fate::AssumedCovered);
+        }
+    }
+
     // No hook logs a block. Under a lock it is assumed covered; without one it stands in the way,
     // if threads of this unit are known to meet there.
     void add_block(Variable &variable, unsigned number, const Seen &seen, const BitVector &roots)
@@ -437,6 +472,7 @@ class Analyser
     Resolver resolver;
     Namer namer;
     Flow flow;
+    Summariser summary;
     std::map<std::string, Found> variables;
 };
 

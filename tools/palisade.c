@@ -2,6 +2,7 @@
  * palisade: the command that looks into programs built with palisade-cc.
  *
  *   palisade report [--json] PROGRAM   what the pass found, from the notes in the program
+ *   palisade report --plan PROGRAM     what its units know of each other, for a second build
  *   palisade model --list              the call model, one row a line
  *
  * Exit statuses: runtime/core/status.h.
@@ -21,12 +22,13 @@ static const char usage[] =
     "\n"
     "  report [--json] PROGRAM   what stands in the way of protecting PROGRAM, "
     "and what is logged\n"
+    "  report --plan PROGRAM     a plan for building PROGRAM again\n"
     "  model --list              what each known function means to replay\n"
     "\n"
     "palisade COMMAND --help tells more.\n";
 
 struct report_arguments {
-    bool json;
+    bool json, plan;
     const char *program;
 };
 
@@ -36,6 +38,9 @@ static error_t report_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case 'j':
         arguments->json = true;
+        return 0;
+    case 'p':
+        arguments->plan = true;
         return 0;
     case ARGP_KEY_ARG:
         if (arguments->program)
@@ -54,7 +59,9 @@ static error_t report_option(int key, char *value, struct argp_state *state)
 static int report_command(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"json", 'j', NULL, 0, "Print one JSON object (docs/report.md)", 0}, {0}};
+        {"json", 'j', NULL, 0, "Print one JSON object (docs/report.md)", 0},
+        {"plan", 'p', NULL, 0, "Print a plan for building the program again (docs/pass.md)", 0},
+        {0}};
     static const struct argp parser = {
         options,
         report_option,
@@ -67,7 +74,8 @@ static int report_command(int argc, char **argv)
         NULL};
     struct report_arguments arguments = {0};
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-    return report_run(arguments.program, arguments.json);
+    return arguments.plan ? plan_run(arguments.program)
+                          : report_run(arguments.program, arguments.json);
 }
 
 static error_t model_option(int key, char *value, struct argp_state *state)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "merge.h"
 #include "tools.h"
 
 static const char *text(const json_t *object, const char *key)
@@ -78,8 +79,27 @@ static void add_conflicts(const struct program *program, json_t *unhandled)
     }
 }
 
-/* Source files in the symbol table that left no note. */
-static json_t *find_uninstrumented(const struct program *program)
+/* What one unit leaves out by its plan, another may do. */
+static void add_planless(const struct program *program, json_t *unhandled)
+{
+    const char *first = text(json_array_get(program->units, 0), "plan");
+    json_t *unit;
+    size_t i;
+    json_array_foreach(program->units, i, unit)
+    {
+        if (strcmp(text(unit, "plan"), first) == 0)
+            continue;
+        json_array_append_new(
+            unhandled,
+            json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "kind", "unit", "what",
+                      "not compiled with the same plan as the first unit", "file",
+                      text(unit, "file"), "line", 0, "advice",
+                      "compile all units with the same --palisade-plan=FILE, or all without",
+                      "unit", text(unit, "file")));
+    }
+}
+
+json_t *report_uninstrumented(const struct program *program)
 {
     json_t *out = json_array(), *source, *unit, *other;
     size_t i, j;
@@ -116,11 +136,34 @@ static json_t *sum_counters(const struct program *program, const char *key)
     return out;
 }
 
+/* Fields that one unit guards and another does not: no unit alone can see it. Takes the summaries
+ * out of the units, which are for this alone. */
+static json_t *find_disagreements(const struct program *program)
+{
+    struct merge merge;
+    json_t *unit, *out = NULL, *uninstrumented = report_uninstrumented(program);
+    size_t i;
+    bool planned = *text(json_array_get(program->units, 0), "plan") != 0; /* then all log it */
+    if (merge_load(&merge, program->units, program->exported,
+                   json_array_size(uninstrumented) > 0)) {
+        merge_solve(&merge);
+        out = planned ? NULL : merge_disagreements(&merge);
+    }
+    merge_free(&merge);
+    json_decref(uninstrumented);
+    json_array_foreach(program->units, i, unit)
+    {
+        json_object_del(unit, "summary");
+    }
+    return out ? out : json_array();
+}
+
 static json_t *judge(const struct program *program, const char *path)
 {
     json_t *unhandled = collect_items(program, "unhandled");
     add_missing(program, unhandled);
     add_conflicts(program, unhandled);
+    add_planless(program, unhandled);
     const char *verdict = "ready";
     if (program->foreign > 0)
         verdict = "other-version";
@@ -133,8 +176,9 @@ static json_t *judge(const struct program *program, const char *path)
     json_object_set_new(report, "program", json_string(path));
     json_object_set_new(report, "verdict", json_string(verdict));
     json_object_set_new(report, "unhandled", unhandled);
+    json_object_set_new(report, "disagreements", find_disagreements(program));
     json_object_set_new(report, "notes", collect_items(program, "notes"));
-    json_object_set_new(report, "uninstrumented", find_uninstrumented(program));
+    json_object_set_new(report, "uninstrumented", report_uninstrumented(program));
     json_object_set_new(report, "stripped", json_boolean(program->stripped));
     json_object_set_new(report, "other_version_units", json_integer(program->foreign));
     json_object_set_new(report, "counters", sum_counters(program, "counters"));

@@ -52,6 +52,10 @@ int __palisade_pthread_join(pthread_t thread, void **result)
 {
     return pthread_join(thread, result);
 }
+void *__palisade_calloc(size_t count, size_t bytes)
+{
+    return calloc(count, bytes);
+}
 int __palisade_printf(const char *format, ...)
 {
     va_list arguments;

@@ -1,0 +1,47 @@
+// What a unit's functions do to locks, threads and variables, in the order they do it: enough to
+// repeat the analysis over all units of a program without their code. `palisade report` does so
+// (tools/merge*.c). A plan does not change it, so that a unit can be compared with its plan.
+#ifndef PALISADE_PASS_SUMMARY_H
+#define PALISADE_PASS_SUMMARY_H
+
+#include "Flow.h"
+
+#include <map>
+
+namespace palisade
+{
+
+class Summariser
+{
+  public:
+    explicit Summariser(Unit &unit) : unit(unit) {}
+    // `copy`, of the prepared clone, accesses `variable`.
+    void use(const llvm::Instruction &copy, const std::string &variable, const Location &location,
+             bool write, bool block);
+    // Once all uses are known.
+    void finish(Flow &flow);
+
+  private:
+    struct Use {
+        unsigned variable;
+        bool write, is_volatile, block;
+        bool operator==(const Use &other) const
+        {
+            return variable == other.variable && write == other.write &&
+                   is_volatile == other.is_volatile && block == other.block;
+        }
+    };
+    SummaryFunction describe(Flow &flow, llvm::Function &function);
+    void describe_call(Flow &flow, llvm::CallBase &call, SummaryBlock &out);
+    void lock_changes(const llvm::BitVector &none, const llvm::BitVector &all, const Flow &flow,
+                      SummaryBlock &out);
+    std::string lock_name(llvm::StringRef name) const;
+
+    Unit &unit;
+    std::map<std::string, unsigned> numbers; // of variables
+    llvm::DenseMap<const llvm::Instruction *, llvm::SmallVector<Use, 1>> uses;
+    llvm::Module *clone = nullptr;
+};
+
+} // namespace palisade
+#endif
