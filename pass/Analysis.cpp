@@ -120,7 +120,8 @@ class Analyser
         bool create = StringRef(row->name) == "pthread_create"; // only the handle is accessed
         for (unsigned i = 0; i < (create ? 1 : call.arg_size()); i++) {
             Value *argument = call.getArgOperand(i);
-            if (!argument->getType()->isPointerTy())
+            bool pure = row->class_ == MODEL_PURE; // those that sort look at what they pass on
+            if (!argument->getType()->isPointerTy() || (!pure && is_passed_on(call, i)))
                 continue;
             for (const Location &location : resolver.resolve(argument))
                 if (location.root == Location::Global && !location.global->isConstant())

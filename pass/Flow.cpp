@@ -66,6 +66,8 @@ void Flow::find_functions()
                 continue;
             if (call && is_create(row_of(*call)) && call->getArgOperandNo(&use) == 2)
                 continue;
+            if (call && is_called_back(*call, call->getArgOperandNo(&use)))
+                continue; // Prepare put a call there
             taken.insert(&function);
         }
     }

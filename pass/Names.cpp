@@ -62,6 +62,10 @@ static StructType *stepped_into(const GEPOperator &gep)
     return structure;
 }
 
+// The map that collectOffset fills is of another type in each LLVM.
+template <class Map>
+static Map third_of(bool (GEPOperator::*)(const DataLayout &, unsigned, Map &, APInt &) const);
+
 void Resolver::walk(Value *value, Locations &out)
 {
     value = value->stripPointerCasts();
@@ -84,7 +88,7 @@ void Resolver::walk(Value *value, Locations &out)
         return;
     if (auto *gep = dyn_cast<GEPOperator>(value)) {
         APInt constant(layout.getIndexTypeSizeInBits(gep->getType()), 0);
-        MapVector<Value *, APInt> variable;
+        decltype(third_of(&GEPOperator::collectOffset)) variable;
         bool sized = gep->collectOffset(layout, constant.getBitWidth(), variable, constant);
         Locations bases;
         walk(gep->getPointerOperand(), bases);

@@ -97,7 +97,7 @@ bool plan_read(Unit &unit, std::string &error)
                 ": build the program without the plan and make a new one";
         return false;
     }
-    plan.identity = utohexstr(xxh3_64bits((*file)->getBuffer()), /*LowerCase=*/true);
+    plan.identity = utohexstr(xxHash64((*file)->getBuffer()), /*LowerCase=*/true);
     each(*object, "variables", plan.unit_file, true, [&](const json::Object &entry, bool own) {
         Plan::Variable variable{text_of(entry, "class"), text_of(entry, "lock"),
                                 text_of(entry, "why")};

@@ -5,6 +5,7 @@
 
 #include "llvm/ADT/PostOrderIterator.h"
 #include "llvm/IR/Dominators.h"
+#include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/IntrinsicInst.h"
@@ -17,8 +18,10 @@ using namespace llvm;
 namespace palisade
 {
 
-static constexpr unsigned INLINE_MAX = 120;   // instructions of a function that is inlined
+static constexpr unsigned INLINE_MAX = 500;   // instructions of a function that is inlined
 static constexpr unsigned CALLER_MAX = 20000; // beyond which a function takes no more in
+static constexpr unsigned UNIT_MAX = 400000;  // instructions added to all of the unit's functions
+static constexpr unsigned SMALL = 40;         // such functions are inlined nevertheless
 static constexpr const char *NUMBER = "palisade.number";
 
 static unsigned size_of(const Function &function)
@@ -68,9 +71,13 @@ class Inliner
             unsigned more = size_of(*callee);
             if (more > INLINE_MAX || size + more > CALLER_MAX)
                 continue;
+            if (more > SMALL && added + more > UNIT_MAX)
+                continue;
             InlineFunctionInfo info;
-            if (InlineFunction(*call, info).isSuccess())
+            if (InlineFunction(*call, info).isSuccess()) {
                 size += more;
+                added += more;
+            }
         }
         promote_locals(function); // pointers to inlined locals are gone now
         done.insert(&function);
@@ -78,7 +85,70 @@ class Inliner
 
   private:
     SmallPtrSet<Function *, 32> begun, done;
+    unsigned added = 0;
 };
+
+struct Callback {
+    StringRef name;
+    unsigned function;
+    int parameters[2];
+};
+
+static const Callback callbacks[] = {
+#define PALISADE_CALLBACK(name, function, first, second) {#name, function, {first, second}},
+#include "callbacks.def"
+};
+
+static const Callback *callback_of(const CallBase &call)
+{
+    const Function *callee = call.getCalledFunction();
+    if (callee && callee->isDeclaration())
+        for (const Callback &callback : callbacks)
+            if (callee->getName() == callback.name && callback.function < call.arg_size())
+                return &callback;
+    return nullptr;
+}
+
+bool is_called_back(const CallBase &call, unsigned argument)
+{
+    const Callback *callback = callback_of(call);
+    return callback && callback->function == argument;
+}
+
+bool is_passed_on(const CallBase &call, unsigned argument)
+{
+    const Callback *callback = callback_of(call);
+    return callback && is_contained(callback->parameters, static_cast<int>(argument));
+}
+
+// A library that calls back is, to the analysis, a call of that function right behind its own.
+static void add_callbacks(Function &function)
+{
+    SmallVector<CallInst *, 4> calls;
+    for (Instruction &instruction : instructions(function))
+        if (auto *call = dyn_cast<CallInst>(&instruction))
+            if (callback_of(*call))
+                calls.push_back(call);
+    for (CallInst *call : calls) {
+        const Callback &callback = *callback_of(*call);
+        auto *target =
+            dyn_cast<Function>(call->getArgOperand(callback.function)->stripPointerCasts());
+        if (!target || target->isDeclaration() || target->isVarArg())
+            continue;
+        SmallVector<Value *, 4> arguments;
+        for (Argument &parameter : target->args()) {
+            unsigned number = parameter.getArgNo();
+            int from = number < 2 ? callback.parameters[number] : -1;
+            Value *value = Constant::getNullValue(parameter.getType());
+            if (from >= 0 && call->getArgOperand(from)->getType() == parameter.getType())
+                value = call->getArgOperand(from);
+            arguments.push_back(value);
+        }
+        IRBuilder<> builder(call->getNextNode());
+        builder.SetCurrentDebugLocation(call->getDebugLoc());
+        builder.CreateCall(target, arguments);
+    }
+}
 
 Prepared::Prepared(Module &module)
 {
@@ -97,8 +167,10 @@ Prepared::Prepared(Module &module)
             originals.push_back(&instruction);
         }
     for (Function &function : *clone) {
-        if (!function.isDeclaration())
-            promote_locals(function);
+        if (function.isDeclaration())
+            continue;
+        add_callbacks(function);
+        promote_locals(function);
     }
     Inliner inliner;
     for (Function &function : *clone)

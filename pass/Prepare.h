@@ -2,6 +2,7 @@
 #ifndef PALISADE_PASS_PREPARE_H
 #define PALISADE_PASS_PREPARE_H
 
+#include "llvm/IR/InstrTypes.h"
 #include "llvm/IR/Module.h"
 
 #include <memory>
@@ -18,6 +19,11 @@ struct Prepared {
     // The original that `copy` came from and its number; null for what the clone's making added.
     llvm::Instruction *original(const llvm::Instruction &copy, unsigned *number) const;
 };
+
+// callbacks.def: is this argument a function that the call calls back, or handed to such a one? Of
+// the former the clone has a direct call behind the library's.
+bool is_called_back(const llvm::CallBase &call, unsigned argument);
+bool is_passed_on(const llvm::CallBase &call, unsigned argument);
 
 } // namespace palisade
 #endif

@@ -76,8 +76,7 @@ static void rewrite_calls(Module &module, Function &from, const model_row &row)
             continue;
         SmallVector<Value *, 8> arguments(call->args());
         arguments.erase(arguments.begin() + row.drop);
-        CallInst *made = CallInst::Create(type, hook, arguments, "", call->getIterator());
-        made->setDebugLoc(call->getDebugLoc());
+        CallInst *made = IRBuilder<>(call).CreateCall(type, hook, arguments);
         made->takeName(call);
         call->replaceAllUsesWith(made);
         call->eraseFromParent();

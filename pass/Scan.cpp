@@ -2,6 +2,7 @@
 #include "Unit.h"
 
 #include "llvm/ADT/SmallPtrSet.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/Statistic.h"
 #include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/InlineAsm.h"
@@ -181,8 +182,8 @@ class Scanner
                 item.place = place_of(*sites.front());
                 item.at = sites.front();
             }
-            item.advice = "compile the unit that defines it with palisade-cc, or describe it in a "
-                          "model file (-mllvm -palisade-model=FILE)";
+            item.advice = "compile the unit that defines it with palisade-cc and link it into the "
+                          "program, or describe it in a model file (-mllvm -palisade-model=FILE)";
             unit.externals.push_back(item);
             return;
         }
@@ -331,8 +332,47 @@ class Scanner
 
 } // namespace
 
+static std::string path_of(const DIFile &file)
+{
+    if (sys::path::is_absolute(file.getFilename()))
+        return file.getFilename().str();
+    SmallString<128> path(file.getDirectory());
+    sys::path::append(path, file.getFilename());
+    return path.str().str();
+}
+
+// The merged module of a full LTO build has a copy for each unit: "f", "f.12".
+static StringRef plain_name(const Function &function)
+{
+    return function.hasLocalLinkage() ? function.getName().split('.').first : function.getName();
+}
+
+// The body of a function of the model, in a header: not in the program's own source file.
+static bool is_library_inline(const Function &function)
+{
+    if (function.isDeclaration() || !model_is_inline(plain_name(function).str().c_str()))
+        return false;
+    const DISubprogram *subprogram = function.getSubprogram();
+    return !subprogram || !subprogram->getUnit() ||
+           path_of(*subprogram->getFile()) != path_of(*subprogram->getUnit()->getFile());
+}
+
 void unit_adopt_inline(Unit &unit)
 {
+    for (Function &function : make_early_inc_range(unit.module))
+        if (is_library_inline(function)) {
+            std::string name = plain_name(function).str();
+            function.deleteBody();
+            function.setLinkage(GlobalValue::ExternalLinkage);
+            function.setComdat(nullptr);
+            Function *first = unit.module.getFunction(name);
+            if (!first) {
+                function.setName(name);
+            } else if (first != &function) {
+                function.replaceAllUsesWith(first);
+                function.eraseFromParent();
+            }
+        }
     for (Function &function : unit.module)
         if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))
             function.setLinkage(GlobalValue::InternalLinkage);

@@ -190,7 +190,7 @@ static std::string hash_of(const SummaryFunction &function, const Summary &summa
                     (event.block ? " block" : "");
         }
     }
-    return utohexstr(xxh3_64bits(text), /*LowerCase=*/true);
+    return utohexstr(xxHash64(text), /*LowerCase=*/true);
 }
 
 void Summariser::finish(Flow &flow)
@@ -221,7 +221,7 @@ void Summariser::finish(Flow &flow)
         text += function.name + " " + function.hash + "\n";
     for (const std::string &name : unit.summary.taken)
         text += "taken " + name + "\n";
-    unit.summary.identity = utohexstr(xxh3_64bits(text), /*LowerCase=*/true);
+    unit.summary.identity = utohexstr(xxHash64(text), /*LowerCase=*/true);
 }
 
 } // namespace palisade

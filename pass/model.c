@@ -22,6 +22,18 @@ const struct model_row *model_find(const char *name)
     return NULL;
 }
 
+int model_is_inline(const char *name)
+{
+    static const char *const names[] = {
+#define PALISADE_INLINE(name) #name,
+#include "inline.def"
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return 1;
+    return 0;
+}
+
 const char *model_class_name(enum model_class class_)
 {
     static const char *const names[MODEL_CLASSES] = {

@@ -39,6 +39,8 @@ struct model_row {
 const struct model_row *model_rows(size_t *count);
 /* The row of `name`; NULL when the model does not know it. Any thread. */
 const struct model_row *model_find(const char *name);
+/* Its body stands in a library's header (inline.def): 1, else 0. */
+int model_is_inline(const char *name);
 /* "lock", "packet_in", ...; never NULL. */
 const char *model_class_name(enum model_class class_);
 

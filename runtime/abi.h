@@ -13,6 +13,22 @@
  * memory    malloc calloc realloc reallocarray free posix_memalign aligned_alloc strdup strndup
  * packet    socket bind setsockopt getsockopt ioctl if_nametoindex if_indextoname poll ppoll
  *           recvfrom recv recvmsg recvmmsg sendto send sendmsg sendmmsg close fcntl
+ *           open openat read readv writev
+ * libxdp    xsk_umem__create xsk_umem__delete xsk_umem__fd xsk_socket__create
+ *           xsk_socket__create_shared xsk_socket__delete xsk_socket__fd xsk_setup_xdp_prog
+ *           xsk_socket__update_xskmap xsk_ring_cons__peek xsk_ring_cons__cancel
+ *           xsk_ring_cons__release xsk_cons_nb_avail xsk_ring_prod__needs_wakeup
+ *           xsk_ring_prod__reserve xsk_ring_prod__submit xsk_prod_nb_free
+ * libpcap   pcap_create pcap_open_live pcap_open_dead pcap_activate pcap_close
+ *           pcap_set_snaplen pcap_set_timeout pcap_set_immediate_mode pcap_set_promisc
+ *           pcap_set_buffer_size pcap_set_tstamp_type pcap_set_rfmon
+ *           pcap_set_protocol_linux pcap_set_tstamp_precision pcap_get_tstamp_precision
+ *           pcap_setnonblock pcap_getnonblock pcap_setdirection pcap_set_datalink
+ *           pcap_compile pcap_compile_nopcap pcap_freecode pcap_setfilter pcap_datalink
+ *           pcap_snapshot pcap_geterr pcap_perror pcap_fileno pcap_get_selectable_fd
+ *           pcap_get_required_select_timeout pcap_stats pcap_findalldevs
+ *           pcap_freealldevs pcap_lookupdev pcap_lookupnet pcap_loop pcap_dispatch
+ *           pcap_next pcap_next_ex pcap_breakloop pcap_inject pcap_sendpacket
  * effect    printf fprintf vfprintf vprintf puts putchar fputs fputc fwrite fflush perror
  *           __printf_chk __fprintf_chk __vfprintf_chk __vprintf_chk write syslog exit _exit abort
  *

@@ -21,8 +21,11 @@
 #define HEAP_BASE 0xa0200000000ull
 
 #define STACK_TOP_BYTES (64u << 10) /* of each stack: TCB, TLS and the runtime's first frames */
-#define SOCKETS_MAX 32u
-#define SOCKET_FD_BASE 512 /* virtual descriptors: below FD_SETSIZE, above what programs open */
+#define QUEUES_MAX 32u              /* sockets and handles that receive packets */
+#define DESCRIPTOR_BASE                                                                            \
+    512 /* virtual descriptors: below FD_SETSIZE, above what the process opens */
+#define DESCRIPTORS_MAX 448u
+#define DESCRIPTOR_WORDS 8u
 #define STRIPES 64u        /* assigned locks of racy words (R6) */
 #define VERSIONS_MAX 1024u /* racy words a program may have; power of two */
 #define TLS_MAX_BYTES 4096u
@@ -78,15 +81,22 @@ struct nf_thread {
     void *result;
 };
 
-/* An AF_PACKET socket as the NF sees it. */
-struct nf_socket {
+/* What receives packets: a packet socket, a TUN descriptor, a capture handle. See hooks/queue.h. */
+struct nf_queue {
     uint32_t used;
     uint32_t protocol; /* host order; 0: does not receive */
     uint32_t port;     /* index + 1; 0 = not bound */
     uint32_t fanout;   /* group + 1; 0 = none */
+    uint32_t reads;    /* the NF has polled or received: packets are delivered from then on */
+};
+
+/* What a descriptor of the NF stands for. See hooks/descriptor.h. */
+struct nf_descriptor {
+    uint32_t family; /* enum family_id; 0: free */
     uint32_t nonblock;
-    uint32_t asks_only; /* AF_INET: for ioctl, carries no packets */
-    uint32_t reads;     /* the NF has polled or received: packets are delivered from then on */
+    uint32_t queue; /* families that receive packets: index of the queue + 1; else 0 */
+    uint32_t unused;
+    uint64_t own[DESCRIPTOR_WORDS]; /* the family's */
 };
 
 /* Version of a racy word, found by its address; `lock` is a seqlock (odd while written). */
@@ -99,10 +109,11 @@ struct word_version {
 struct image {
     uint32_t thread_count; /* indices ever given out; guarded by threads_lock */
     struct nf_mutex threads_lock;
-    struct nf_mutex sockets_lock;
+    struct nf_mutex descriptors_lock; /* descriptors and queues are given out under it */
     struct nf_mutex heap_lock;
     struct nf_mutex stripes[STRIPES];
-    struct nf_socket sockets[SOCKETS_MAX];
+    struct nf_queue queues[QUEUES_MAX];
+    struct nf_descriptor descriptors[DESCRIPTORS_MAX];
     char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
     struct word_version versions[VERSIONS_MAX];

@@ -37,7 +37,7 @@ struct slot {
     uint8_t bytes[PACKET_MAX_BYTES];
 };
 
-/* Inputs of one virtual socket: the I/O thread writes, one NF thread at a time reads. */
+/* Inputs of one queue of the image: the I/O thread writes, one NF thread at a time reads. */
 struct queue {
     _Alignas(64) _Atomic uint64_t head; /* written by the I/O thread */
     _Alignas(64) _Atomic uint64_t tail; /* written by the reader, under `reading` */
@@ -80,7 +80,7 @@ struct process {
     _Atomic uint32_t nf_ready;  /* the NF has begun to receive */
     struct thread_run *runs;    /* THREADS_MAX */
     struct log *logs[THREADS_MAX];
-    struct queue *queues[SOCKETS_MAX];
+    struct queue *queues[QUEUES_MAX];
     uint16_t port_count;
     struct port *ports; /* as the IL announced them */
     struct heap *heap;

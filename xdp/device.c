@@ -19,7 +19,7 @@ static enum status interface_trouble(const char *name, const char *what, char *w
     return STATUS_INTERFACE;
 }
 
-enum status device_query(const char *name, struct device *device, char *why)
+enum status device_query(const char *name, enum port_kind kind, struct device *device, char *why)
 {
     struct ifreq request = {0};
 
@@ -39,6 +39,12 @@ enum status device_query(const char *name, struct device *device, char *why)
         device->index = request.ifr_ifindex;
         if (ioctl(fd, SIOCGIFHWADDR, &request) < 0)
             trouble = "has no hardware address";
+        else if (kind == PORT_TUN && request.ifr_hwaddr.sa_family != ARPHRD_NONE)
+            trouble = "is not a TUN device";
+        else if (kind == PORT_TUN)
+            memset(device->mac, 0, sizeof device->mac);
+        else if (request.ifr_hwaddr.sa_family == ARPHRD_NONE)
+            trouble = "is not an Ethernet device (a TUN device? --port NAME=DEVICE,tun)";
         else if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
             trouble = "is not an Ethernet device";
         else

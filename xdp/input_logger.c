@@ -18,7 +18,6 @@
 #include "logger.h"
 #include "persist.h"
 
-#define PORT_RECEIVE_FRAMES 8192u
 #define FEED_FRAMES 64u /* in one round */
 /* What one batch can take of the ring, the ring's padding at its end included. */
 #define BATCH_ROOM_BYTES                                                                           \
@@ -97,10 +96,10 @@ static uint32_t ports_receive(struct logger *logger)
         il->full = il->collecting && !ring_has_room(il);
         if (port->gone || il->full)
             continue;
-        uint32_t got = xsk_receive(port->xsk, packets, LOGGER_BATCH);
+        uint32_t got = port->family->receive(port, packets, LOGGER_BATCH);
         for (uint32_t i = 0; i < got; i++)
             packet_take(il, (uint16_t)p, &packets[i]);
-        xsk_release(port->xsk);
+        port->family->release(port);
         work += got;
     }
     return work;
@@ -321,8 +320,7 @@ int main(int argc, char **argv)
     };
     static const struct behaviour behaviour = {
         .defaults = &defaults,
-        .port_receive_frames = PORT_RECEIVE_FRAMES,
-        .port_program = XSK_PORT_PROGRAM,
+        .side = PORT_RECEIVES,
         .start = start,
         .stop = stop,
         .hello = hello,

@@ -53,29 +53,9 @@ void logger_end(struct logger *logger, enum status status)
 
 static enum status ports_open(struct logger *logger, char *why)
 {
-    const struct behaviour *behaviour = logger->behaviour;
-
     for (uint32_t i = 0; i < logger->options.port_count; i++) {
-        struct port_device *port = &logger->ports[i];
-        port->name = logger->options.ports[i].name;
-        port->device = logger->options.ports[i].device;
-        enum status status = device_query(port->device, &port->info, why);
-        if (status != STATUS_OK)
-            return status;
-        if (port->info.mtu + FRAME_ETHERNET_BYTES > PACKET_MAX_BYTES) {
-            snprintf(why, WHY_BYTES, "port %s: device %s has MTU %u, at most %u is supported",
-                     port->name, port->device, port->info.mtu,
-                     PACKET_MAX_BYTES - FRAME_ETHERNET_BYTES);
-            return STATUS_INTERFACE;
-        }
-        const struct xsk_options options = {
-            .device = port->device,
-            .queue = logger->options.queue,
-            .receive_frames = behaviour->port_receive_frames,
-            .send_frames = behaviour->port_send_frames,
-            .program = behaviour->port_program,
-        };
-        status = xsk_open(&port->xsk, &options, why);
+        enum status status = port_open(&logger->ports[i], &logger->options.ports[i],
+                                       logger->behaviour->side, logger->options.queue, why);
         if (status != STATUS_OK)
             return status;
     }
@@ -207,9 +187,10 @@ static void poll_all(struct logger *logger, bool may_sleep)
             .fd = logger->links[i].gone ? -1 : wire_fd(logger->links[i].wire), .events = POLLIN};
     ports_at = count;
     for (uint32_t i = 0; i < options->port_count; i++)
-        fds[count++] = (struct pollfd){
-            .fd = packets && !logger->ports[i].gone ? xsk_fd(logger->ports[i].xsk) : -1,
-            .events = POLLIN};
+        fds[count++] = (struct pollfd){.fd = packets && !logger->ports[i].gone
+                                                 ? logger->ports[i].family->fd(&logger->ports[i])
+                                                 : -1,
+                                       .events = POLLIN};
     peers_at = count;
     for (uint32_t i = 0; i < PEERS_MAX; i++)
         fds[count++] = (struct pollfd){
@@ -243,8 +224,8 @@ static void poll_all(struct logger *logger, bool may_sleep)
     for (uint32_t i = 0; ready > 0 && i < options->port_count; i++)
         if (fds[ports_at + i].revents & (POLLERR | POLLHUP | POLLNVAL)) {
             logger->ports[i].gone = true;
-            logger_say(logger, "device %s of port %s is gone", logger->ports[i].device,
-                       logger->ports[i].name);
+            logger_say(logger, "device %s of port %s is gone", options->ports[i].device,
+                       options->ports[i].name);
         }
     for (uint32_t i = 0; i < PEERS_MAX; i++)
         if (logger->peers[i] &&
@@ -291,8 +272,8 @@ json_t *logger_counters(struct logger *logger)
         json_object_set_new(links, link->name, one);
     }
     for (uint32_t i = 0; i < logger->options.port_count; i++) {
-        xsk_counters(logger->ports[i].xsk, &sockets);
-        json_object_set_new(ports, logger->ports[i].name, counters_xsk(&sockets));
+        const struct port_device *port = &logger->ports[i];
+        json_object_set_new(ports, port->option->name, port->family->counters(port));
     }
     json_object_set_new(counters, "links", links);
     json_object_set_new(counters, "ports", ports);
@@ -346,7 +327,7 @@ int logger_run(const struct behaviour *behaviour, int argc, char **argv)
     for (uint32_t i = 0; i < logger.options.link_count; i++)
         wire_close(logger.links[i].wire);
     for (uint32_t i = 0; i < logger.options.port_count; i++)
-        xsk_close(logger.ports[i].xsk);
+        port_close(&logger.ports[i]);
     journal_close(logger.journal);
     return (int)status;
 }

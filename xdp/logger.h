@@ -10,12 +10,11 @@
 #define PALISADE_XDP_LOGGER_H
 
 #include "core/message.h"
-#include "device.h"
 #include "journal.h"
 #include "lifeline.h"
 #include "options.h"
+#include "port.h"
 #include "wire.h"
-#include "xsk.h"
 
 #define PEERS_MAX 32u
 #define LOGGER_BATCH 64u /* frames or packets from one source in one round */
@@ -23,13 +22,6 @@
 
 struct logger;
 struct peer;
-
-struct port_device {
-    const char *name, *device;
-    struct device info;
-    struct xsk *xsk;
-    bool gone; /* the device vanished or went down for good */
-};
 
 struct link_device {
     struct logger *logger;
@@ -53,8 +45,7 @@ struct peer {
 
 struct behaviour {
     const struct options_defaults *defaults;
-    uint32_t port_receive_frames, port_send_frames;
-    enum xsk_program port_program;
+    enum port_side side; /* of the ports */
 
     /* All devices are open. */
     enum status (*start)(struct logger *logger, char *why);

@@ -46,17 +46,13 @@ static void device_copy(struct argp_state *state, const char *option, char *out,
 
 static void port_parse(struct argp_state *state, struct options *options, const char *text)
 {
-    const char *equals = strchr(text, '=');
+    struct port_option *port = &options->ports[options->port_count];
+    char why[256];
 
     if (options->port_count == PORTS_MAX)
         argp_failure(state, STATUS_USAGE, 0, "more than %u ports", PORTS_MAX);
-    if (!equals || equals == text || equals - text >= (ptrdiff_t)PORT_NAME_BYTES)
-        argp_failure(state, STATUS_USAGE, 0,
-                     "--port %s: want NAME=DEVICE, NAME of 1 to 15 characters", text);
-    struct port_option *port = &options->ports[options->port_count];
-    memcpy(port->name, text, (size_t)(equals - text));
-    port->name[equals - text] = 0;
-    device_copy(state, "port", port->device, equals + 1);
+    if (!port_option_parse(text, port, why, sizeof why))
+        argp_failure(state, STATUS_USAGE, 0, "%s", why);
     for (uint32_t i = 0; i < options->port_count; i++)
         if (!strcmp(options->ports[i].name, port->name) ||
             !strcmp(options->ports[i].device, port->device))
@@ -126,9 +122,10 @@ void options_parse(struct options *options, const struct options_defaults *defau
                    char **argv)
 {
     const struct argp_option common[] = {
-        {"port", KEY_PORT, "NAME=DEVICE", 0,
+        {"port", KEY_PORT, "NAME=DEVICE[,tun|,tap][,accept=LIST]", 0,
          "A world-facing device and the name under which the NF knows it (repeat; the same list, "
-         "in the same order, for both loggers)",
+         "in the same order, for both loggers). LIST is the traffic of a network device that goes "
+         "to the NF: ip4, arp, ip6, vlan, all, joined by + (default ip4+arp)",
          0},
         {"link", KEY_LINK, "DEVICE", 0, "A device with an NF process behind it (repeat)", 0},
         {"control", KEY_CONTROL, "PORT", 0, "TCP port of the lifelines", 0},

@@ -4,20 +4,13 @@
 #ifndef PALISADE_XDP_OPTIONS_H
 #define PALISADE_XDP_OPTIONS_H
 
-#include <net/if.h>
 #include <stdbool.h>
-#include <stdint.h>
 
-#include "core/message.h"
+#include "port_option.h"
 
 #define LINKS_MAX 16u
 #define MEMORY_MIB_DEFAULT 256u
 #define MEMORY_MIB_MAX (1u << 20)
-
-struct port_option {
-    char name[PORT_NAME_BYTES];
-    char device[IFNAMSIZ];
-};
 
 struct options {
     struct port_option ports[PORTS_MAX];

@@ -15,7 +15,6 @@
 #include "counters.h"
 #include "persist.h"
 
-#define PORT_SEND_FRAMES 2048u
 #define FLUSH_RETRY_NS 50000 /* a device that did not take everything is tried again */
 
 /* ---- actions of core/output_log.h ---- */
@@ -32,7 +31,7 @@ static void action_release(void *context, uint32_t thread, uint64_t number, uint
     }
     if (port_sender_send(&ol->senders[port], bytes, length)) {
         logger_say(ol->logger, "out of memory for packets that wait for port %s",
-                   ol->logger->ports[port].name);
+                   ol->logger->options.ports[port].name);
         logger_end(ol->logger, STATUS_MEMORY);
     }
 }
@@ -328,11 +327,12 @@ static void counters(struct logger *logger, json_t *counters)
 
     for (uint32_t i = 0; i < logger->options.port_count; i++) {
         const struct port_sender *sender = &ol->senders[i];
-        json_object_set_new(ports, logger->ports[i].name,
-                            json_pack("{s:I,s:I,s:I,s:I}", "sent", (json_int_t)sender->sent,
+        json_object_set_new(ports, logger->options.ports[i].name,
+                            json_pack("{s:I,s:I,s:I,s:I,s:I}", "sent", (json_int_t)sender->sent,
                                       "queued", (json_int_t)sender->queued, "queued_bytes",
                                       (json_int_t)sender->queued_bytes, "dropped_down",
-                                      (json_int_t)sender->dropped_down));
+                                      (json_int_t)sender->dropped_down, "dropped_invalid",
+                                      (json_int_t)sender->dropped_invalid));
     }
     json_object_set_new(counters, "senders", ports);
     json_object_set_new(counters, "output_log", counters_output_log(ol->log));
@@ -359,8 +359,7 @@ int main(int argc, char **argv)
     };
     static const struct behaviour behaviour = {
         .defaults = &defaults,
-        .port_send_frames = PORT_SEND_FRAMES,
-        .port_program = XSK_NO_PROGRAM,
+        .side = PORT_SENDS,
         .start = start,
         .stop = stop,
         .hello = hello,

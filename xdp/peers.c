@@ -153,9 +153,10 @@ static int hello(struct logger *logger, struct peer *peer, const struct message_
     welcome->port_count = (uint16_t)logger->options.port_count;
     for (uint32_t i = 0; i < logger->options.port_count; i++) {
         const struct port_device *port = &logger->ports[i];
-        snprintf(welcome->ports[i].name, sizeof welcome->ports[i].name, "%s", port->name);
+        snprintf(welcome->ports[i].name, sizeof welcome->ports[i].name, "%s", port->option->name);
         memcpy(welcome->ports[i].mac, port->info.mac, sizeof port->info.mac);
         welcome->ports[i].mtu = (uint16_t)port->info.mtu;
+        welcome->ports[i].kind = (uint16_t)port->option->kind;
     }
     peer->device->peer = peer;
     peer->greeted = true;

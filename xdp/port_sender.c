@@ -5,22 +5,24 @@
 
 #include "core/assert.h"
 
-/* False: no send frame is free. */
-static bool to_socket(struct port_sender *sender, const uint8_t *bytes, uint16_t length)
+/* False: no room now. A packet that the device will never take has been dealt with, too. */
+static bool to_device(struct port_sender *sender, const uint8_t *bytes, uint16_t length)
 {
-    uint8_t *room = xsk_reserve(sender->port->xsk);
-    if (!room)
+    int error = sender->port->family->send(sender->port, bytes, length);
+
+    if (error == -EAGAIN)
         return false;
-    memcpy(room, bytes, length);
-    xsk_commit(sender->port->xsk, length);
-    sender->sent++;
+    if (error)
+        sender->dropped_invalid++;
+    else
+        sender->sent++;
     return true;
 }
 
 int port_sender_send(struct port_sender *sender, const uint8_t *bytes, uint16_t length)
 {
     ASSERT(length > 0 && length <= PACKET_MAX_BYTES);
-    if (!sender->queue.count && to_socket(sender, bytes, length))
+    if (!sender->queue.count && to_device(sender, bytes, length))
         return 0;
     const struct packet_item item = {.length = length, .bytes = bytes};
     int taken = held_push(&sender->pool, &sender->queue, &item);
@@ -31,22 +33,24 @@ int port_sender_send(struct port_sender *sender, const uint8_t *bytes, uint16_t 
     return 0;
 }
 
-static void queue_to_socket(struct port_sender *sender)
+static void queue_to_device(struct port_sender *sender)
 {
     struct packet_item item;
 
-    while (held_peek(&sender->queue, &item) && to_socket(sender, item.bytes, item.length))
+    while (held_peek(&sender->queue, &item) && to_device(sender, item.bytes, item.length))
         sender->queued_bytes -= held_pop(&sender->pool, &sender->queue);
 }
 
 /* A device that is down loses packets, as it would without us: counted, and said once. */
 static void queue_drop(struct port_sender *sender, struct logger *logger, int error)
 {
+    const struct port_option *option = sender->port->option;
+
     if (!sender->down) {
         logger_say(logger, "device %s of port %s takes no packets (%s): they are lost",
-                   sender->port->device, sender->port->name, strerror(-error));
-        journal_event(logger->journal, "port_down", "{s:s,s:s}", "port", sender->port->name,
-                      "error", strerror(-error));
+                   option->device, option->name, strerror(-error));
+        journal_event(logger->journal, "port_down", "{s:s,s:s}", "port", option->name, "error",
+                      strerror(-error));
     }
     sender->down = true;
     while (sender->queue.count) {
@@ -57,26 +61,28 @@ static void queue_drop(struct port_sender *sender, struct logger *logger, int er
 
 uint32_t port_sender_flush(struct port_sender *sender, struct logger *logger)
 {
-    uint32_t before = xsk_unsent(sender->port->xsk);
+    struct port_device *port = sender->port;
+    uint32_t before = port->family->unsent(port);
 
-    if (!before && !sender->queue.count)
+    if (!before && !sender->queue.count && !sender->down)
         return 0;
-    int error = xsk_kick(sender->port->xsk);
+    int error = port->family->flush(port);
     if (error) {
         queue_drop(sender, logger, error);
         return 0;
     }
     sender->down = false;
     if (sender->queue.count) {
-        queue_to_socket(sender);
-        xsk_kick(sender->port->xsk);
+        queue_to_device(sender);
+        port->family->flush(port);
     }
-    return before - (xsk_unsent(sender->port->xsk) < before ? xsk_unsent(sender->port->xsk) : 0);
+    uint32_t left = port->family->unsent(port);
+    return before - (left < before ? left : 0);
 }
 
 bool port_sender_waits(const struct port_sender *sender)
 {
-    return !sender->down && (sender->queue.count || xsk_unsent(sender->port->xsk));
+    return !sender->down && (sender->queue.count || sender->port->family->unsent(sender->port));
 }
 
 void port_sender_free(struct port_sender *sender)

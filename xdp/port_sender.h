@@ -1,6 +1,6 @@
 /*
- * The send side of one port: released packets go to the AF_XDP socket, and into a queue when the
- * device does not keep up. Nothing is dropped here while the device is up; the queue's bytes count
+ * The send side of one port: released packets go to the device, and into a queue when it does not
+ * keep up. Nothing is dropped here while the device is up; the queue's bytes count
  * against the credit that the master gets, so it is bounded by what the output logger held.
  */
 #ifndef PALISADE_XDP_PORT_SENDER_H
@@ -14,13 +14,13 @@ struct port_sender {
     struct held_pool pool;
     struct held_packets queue;
     size_t queued_bytes;
-    uint64_t sent, queued, dropped_down;
+    uint64_t sent, queued, dropped_down, dropped_invalid;
     bool down; /* said once */
 };
 
 /* 0, or -ENOMEM: the packet could neither be sent nor queued. */
 int port_sender_send(struct port_sender *sender, const uint8_t *bytes, uint16_t length);
-/* Once a round: queue to socket, socket to wire. Returns packets moved. */
+/* Once a round: queue to device, device to wire. Returns packets moved. */
 uint32_t port_sender_flush(struct port_sender *sender, struct logger *logger);
 /* Something waits for the device: flush again soon. */
 bool port_sender_waits(const struct port_sender *sender);

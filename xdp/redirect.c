@@ -94,11 +94,13 @@ static enum status attach(struct redirect *redirect, int program, const char *de
     return STATUS_KERNEL;
 }
 
-enum status redirect_attach(struct redirect **out, const char *device, int index,
-                            enum xsk_program which, uint32_t queue, int socket, char *why)
+enum status redirect_attach(struct redirect **out, const struct xsk_options *options, int index,
+                            int socket, char *why)
 {
+    const char *device = options->device;
+    enum xsk_program which = options->program;
     ASSERT(which == XSK_LINK_PROGRAM || which == XSK_PORT_PROGRAM);
-    ASSERT(queue < XSK_QUEUES_MAX);
+    ASSERT(options->queue < XSK_QUEUES_MAX);
     libbpf_set_print(NULL);
 
     struct redirect *redirect = calloc(1, sizeof *redirect);
@@ -118,13 +120,16 @@ enum status redirect_attach(struct redirect **out, const char *device, int index
     bpf_program__set_autoload(redirect->object->progs.palisade_link, which == XSK_LINK_PROGRAM);
     bpf_program__set_autoload(redirect->object->progs.palisade_port, which == XSK_PORT_PROGRAM);
 
+    redirect->object->rodata->palisade_accept = options->accept;
+
     enum status status;
     int error = redirect_bpf__load(redirect->object);
     if (error) {
         status = load_status(error, device, why);
         goto fail;
     }
-    error = bpf_map_update_elem(bpf_map__fd(redirect->object->maps.sockets), &queue, &socket, 0);
+    error = bpf_map_update_elem(bpf_map__fd(redirect->object->maps.sockets), &options->queue,
+                                &socket, 0);
     if (error) {
         status = load_status(-errno, device, why);
         goto fail;

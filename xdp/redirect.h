@@ -9,10 +9,10 @@
 
 struct redirect;
 
-/* Attaches `program` to interface `index` named `device` (natively, else generic) and directs
- * its queue `queue` to `socket`. -> xsk_open for `why` and the statuses. */
-enum status redirect_attach(struct redirect **redirect, const char *device, int index,
-                            enum xsk_program program, uint32_t queue, int socket, char *why);
+/* Attaches the program that `options` want to their device, interface `index` (natively, else
+ * generic), and directs its queue to `socket`. -> xsk_open for `why` and the statuses. */
+enum status redirect_attach(struct redirect **redirect, const struct xsk_options *options,
+                            int index, int socket, char *why);
 void redirect_detach(struct redirect *redirect); /* NULL is fine */
 
 #endif

@@ -27,7 +27,7 @@ struct wire {
 enum status wire_open(struct wire **out, const char *name, uint32_t queue, char *why)
 {
     struct device device = {0};
-    enum status status = device_query(name, &device, why);
+    enum status status = device_query(name, PORT_ETHERNET, &device, why);
     if (status != STATUS_OK)
         return status;
     if (device.mtu < MTU_MIN) {

@@ -189,8 +189,7 @@ enum status xsk_open(struct xsk **out, const struct xsk_options *options, char *
     frames_spread(xsk);
 
     if (options->program != XSK_NO_PROGRAM) {
-        status = redirect_attach(&xsk->redirect, options->device, index, options->program,
-                                 options->queue, xsk_fd(xsk), why);
+        status = redirect_attach(&xsk->redirect, options, index, xsk_fd(xsk), why);
         if (status != STATUS_OK)
             goto fail;
     }

@@ -25,7 +25,7 @@ struct xsk;
 enum xsk_program {
     XSK_NO_PROGRAM,   /* a socket that only sends needs none */
     XSK_LINK_PROGRAM, /* own EtherType to the socket, the rest to the kernel */
-    XSK_PORT_PROGRAM, /* IPv4 and ARP to the socket, the rest to the kernel */
+    XSK_PORT_PROGRAM, /* what `accept` names to the socket, the rest to the kernel */
 };
 
 struct xsk_options {
@@ -34,6 +34,7 @@ struct xsk_options {
     uint32_t receive_frames; /* power of two, or 0: never receives */
     uint32_t send_frames;    /* power of two, or 0: never sends */
     enum xsk_program program;
+    uint32_t accept; /* XSK_PORT_PROGRAM: bits of accept.h */
 };
 
 struct xsk_packet {

@@ -219,6 +219,11 @@ static void r_hello(struct reader *reader, struct message_hello *hello)
         reader->bad = true;
 }
 
+static bool port_kind_known(uint16_t kind)
+{
+    return kind >= PORT_ETHERNET && kind <= PORT_TAP;
+}
+
 static void w_welcome(struct writer *writer, const struct message_welcome *welcome)
 {
     w32(writer, welcome->epoch);
@@ -231,11 +236,13 @@ static void w_welcome(struct writer *writer, const struct message_welcome *welco
         return;
     }
     for (uint16_t i = 0; i < welcome->port_count; i++) {
-        if (welcome->ports[i].name[PORT_NAME_BYTES - 1] != '\0')
+        if (welcome->ports[i].name[PORT_NAME_BYTES - 1] != '\0' ||
+            !port_kind_known(welcome->ports[i].kind))
             writer->error = -EINVAL;
         w_bytes(writer, welcome->ports[i].name, PORT_NAME_BYTES);
         w_bytes(writer, welcome->ports[i].mac, 6);
         w16(writer, welcome->ports[i].mtu);
+        w8(writer, (uint8_t)welcome->ports[i].kind);
     }
 }
 
@@ -252,6 +259,9 @@ static void r_welcome(struct reader *reader, struct message_welcome *welcome)
             reader->bad = true;
         r_copy(reader, welcome->ports[i].mac, 6);
         welcome->ports[i].mtu = r16(reader);
+        welcome->ports[i].kind = r8(reader);
+        if (!port_kind_known(welcome->ports[i].kind))
+            reader->bad = true;
     }
 }
 

@@ -12,7 +12,7 @@
 
 #include "output_log.h"
 
-#define MESSAGE_VERSION 1u
+#define MESSAGE_VERSION 2u
 #define MESSAGE_MAX_BYTES (4u << 20) /* after the length field */
 #define MESSAGE_HEADER_BYTES 12u     /* length field included */
 #define IMAGE_PAGE_BYTES 4096u
@@ -53,10 +53,17 @@ struct message_hello {
     char identity[IDENTITY_MAX_BYTES]; /* build, layout, options, CPU: compared as text (G8) */
 };
 
+enum port_kind {
+    PORT_ETHERNET = 1, /* a network device: packets begin with an Ethernet header */
+    PORT_TUN,          /* packets are bare IPv4 or IPv6 */
+    PORT_TAP           /* as Ethernet, from the kernel's end of a TAP device */
+};
+
 struct port {
     char name[PORT_NAME_BYTES]; /* as the NF knows it */
-    uint8_t mac[6];
+    uint8_t mac[6];             /* 0 for TUN */
     uint16_t mtu;
+    uint16_t kind; /* enum port_kind */
 };
 
 struct message_welcome {

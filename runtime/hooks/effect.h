@@ -17,6 +17,8 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
 bool effects_pending(void);
 /* exit() was called: status + 1, else 0. */
 uint32_t effects_exit_status(void);
+/* write on a descriptor that is not virtual. NF threads. */
+ssize_t effect_write(int fd, const void *bytes, size_t length);
 /* The NF's main returned. NF thread 0. */
 __attribute__((noreturn)) void effects_exit(struct nf_thread *thread, int status);
 

@@ -67,6 +67,15 @@
         HOOK(send, send)
         HOOK(sendmsg, sendmsg)
         HOOK(sendmmsg, sendmmsg)
+        HOOK(read, read)
+        HOOK(readv, readv)
+        HOOK(write, write)
+        HOOK(writev, writev)
+        RESTARTABLE palisade_pcap_fetch_entry, palisade_pcap_fetch_restartable, hidden
+        HOOK(pcap_inject, pcap_inject)
+        RESTARTABLE palisade_xsk_fetch_entry, palisade_xsk_fetch_restartable, hidden
+        RESTARTABLE palisade_xsk_flush_entry, palisade_xsk_flush_restartable, hidden
+        HOOK(pcap_sendpacket, pcap_sendpacket)
 
 /* void context_resume(const struct context *): becomes the saved thread. Never returns. */
         .globl  context_resume

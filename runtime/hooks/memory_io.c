@@ -9,7 +9,7 @@
 
 #define DRAIN_PAUSE_MS 2
 
-static struct memory_stream *streams[SOCKETS_MAX]; /* by the socket's reader */
+static struct memory_stream *streams[QUEUES_MAX]; /* by the queue's reader */
 static uint32_t workers[THREADS_MAX]; /* the worker a thread is, + 1; written by that thread */
 static _Atomic uint64_t log_bytes;
 
@@ -34,42 +34,43 @@ void memory_io_open(void)
         memcpy(process.ports[i].name, port->name, PORT_NAME_BYTES);
         memcpy(process.ports[i].mac, port->mac, 6);
         process.ports[i].mtu = port->mtu;
+        process.ports[i].kind = PORT_ETHERNET;
     }
 }
 
-/* Its rank among the sockets of its port and fanout group. */
-static uint32_t rank(uint32_t socket)
+/* Its rank among the queues of its port and fanout group. */
+static uint32_t rank(uint32_t queue)
 {
     uint32_t before = 0;
-    for (uint32_t i = 0; i < socket; i++)
-        before += IMAGE->sockets[i].used && IMAGE->sockets[i].port == IMAGE->sockets[socket].port;
+    for (uint32_t i = 0; i < queue; i++)
+        before += IMAGE->queues[i].used && IMAGE->queues[i].port == IMAGE->queues[queue].port;
     return before;
 }
 
-static struct memory_stream *stream_of(uint32_t socket)
+static struct memory_stream *stream_of(uint32_t queue)
 {
-    if (streams[socket] == NULL) {
-        uint32_t worker = rank(socket);
-        streams[socket] = process.memory_io->open(IMAGE->sockets[socket].port - 1, worker);
-        if (streams[socket] == NULL)
+    if (streams[queue] == NULL) {
+        uint32_t worker = rank(queue);
+        streams[queue] = process.memory_io->open(IMAGE->queues[queue].port - 1, worker);
+        if (streams[queue] == NULL)
             process_fail(STATUS_USAGE, "the packet plug-in has no worker %u on port %u", worker,
-                         IMAGE->sockets[socket].port);
+                         IMAGE->queues[queue].port);
         workers[nf_self->core.index] = worker + 1;
     }
-    return streams[socket];
+    return streams[queue];
 }
 
-uint32_t memory_io_next(uint32_t socket, struct memory_packet *packets, uint32_t limit)
+uint32_t memory_io_next(uint32_t queue, struct memory_packet *packets, uint32_t limit)
 {
-    return process.memory_io->next(stream_of(socket), packets, limit);
+    return process.memory_io->next(stream_of(queue), packets, limit);
 }
 
-bool memory_io_ready(uint32_t socket)
+bool memory_io_ready(uint32_t queue)
 {
-    return process.memory_io->ready(stream_of(socket));
+    return process.memory_io->ready(stream_of(queue));
 }
 
-void memory_io_send(uint32_t port, const struct msghdr *message)
+void memory_io_send(uint32_t port, const struct iovec *pieces, uint32_t count)
 {
     static __thread struct memory_stream *outgoing[PORTS_MAX]
         __attribute__((tls_model("initial-exec")));
@@ -77,7 +78,7 @@ void memory_io_send(uint32_t port, const struct msghdr *message)
         uint32_t worker = workers[nf_self->core.index];
         outgoing[port] = process.memory_io->open(port, worker ? worker - 1 : 0);
     }
-    process.memory_io->send(outgoing[port], message->msg_iov, message->msg_iovlen);
+    process.memory_io->send(outgoing[port], pieces, count);
 }
 
 /* ---- draining ---- */

@@ -10,8 +10,7 @@
 #ifndef PALISADE_HOOKS_MEMORY_IO_H
 #define PALISADE_HOOKS_MEMORY_IO_H
 
-#include <poll.h>
-#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "bench/memory_io.h"
 #include "process.h"
@@ -21,11 +20,11 @@ void memory_io_open(void);
 /* Drains the logs for ever; the plug-in ends the process. I/O thread. */
 __attribute__((noreturn)) void memory_io_run(void);
 
-/* Up to `limit` packets of a socket, 0 when there are none yet. Its reader's thread. */
-uint32_t memory_io_next(uint32_t socket, struct memory_packet *packets, uint32_t limit);
+/* Up to `limit` packets of a queue, 0 when there are none yet. Its reader's thread. */
+uint32_t memory_io_next(uint32_t queue, struct memory_packet *packets, uint32_t limit);
 /* A packet that this thread sends. NF threads. */
-void memory_io_send(uint32_t port, const struct msghdr *message);
+void memory_io_send(uint32_t port, const struct iovec *pieces, uint32_t count);
 /* True when memory_io_next would return some. Its reader's thread. */
-bool memory_io_ready(uint32_t socket);
+bool memory_io_ready(uint32_t queue);
 
 #endif

@@ -13,7 +13,8 @@
 
 #include "core/assert.h"
 #include "heap/heap.h"
-#include "hooks/socket.h"
+#include "hooks/descriptor.h"
+#include "hooks/queue.h"
 #include "hooks/thread.h"
 #include "hooks/value.h"
 #include "io/io.h"
@@ -146,9 +147,9 @@ static int restore(void)
 {
     uint32_t living = 0;
     stored_complete(&backup.takeover.end);
-    for (uint32_t s = 0; s < SOCKETS_MAX; s++)
-        if (IMAGE->sockets[s].used)
-            socket_queue_open(s);
+    for (uint32_t q = 0; q < QUEUES_MAX; q++)
+        if (IMAGE->queues[q].used)
+            queue_open(q);
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
         thread_run_open(t, IMAGE->threads[t].core.position);
         stored_reader_open(t);
@@ -198,6 +199,7 @@ static int go_live(void)
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
     link_set_epoch(wire_link(io.il_wire), io.epoch, 0);
     value_clocks_go_live();
+    descriptors_revive();
     snapshot_restart(backup.takeover.base.number + 1);
     io.next_snapshot_ns = 0;
     io.phase = IO_LIVE;

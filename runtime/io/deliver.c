@@ -1,14 +1,14 @@
 /*
- * Inputs from the input logger into the queues of the NF's sockets.
+ * Inputs from the input logger into the queues of the NF.
  *
  * Nothing is dropped for want of room: while a queue could not take a whole frame, no frame is
  * received, the link's window closes, the input logger keeps the packets (back-pressure). A packet
- * that no socket wants is given up; its id counts as consumed. After a takeover the memory of
+ * that no queue wants is given up; its id counts as consumed. After a takeover the memory of
  * inputs is emptied first, by the same measure: else a busy NF would let it grow for ever, and no
  * snapshot could be taken.
  */
 #include "core/assert.h"
-#include "hooks/socket.h"
+#include "hooks/queue.h"
 #include "io/io.h"
 #include "replay/inputs.h"
 
@@ -16,29 +16,29 @@
     256u /* 3,346 payload bytes hold fewer; queue_packets is at least 512 */
 #define DELIVER_BUDGET_FRAMES 64u
 
-static uint64_t touched; /* sockets that got something this round */
-_Static_assert(SOCKETS_MAX <= 64, "touched has a bit per socket");
+static uint64_t touched; /* queues that got something this round */
+_Static_assert(QUEUES_MAX <= 64, "touched has a bit per queue");
 
 static bool room_for_frame(void)
 {
-    for (uint32_t s = 0; s < SOCKETS_MAX; s++)
-        if (process.queues[s] && IMAGE->sockets[s].reads &&
-            process.options.queue_packets - queue_used(process.queues[s]) < PACKETS_IN_FRAME_MAX)
+    for (uint32_t q = 0; q < QUEUES_MAX; q++)
+        if (process.queues[q] && IMAGE->queues[q].reads &&
+            process.options.queue_packets - queue_used(process.queues[q]) < PACKETS_IN_FRAME_MAX)
             return false;
     return true;
 }
 
-/* False when the socket's queue is full. */
+/* False when the queue is full. */
 static bool deliver(const struct packet_item *item)
 {
-    uint32_t socket = socket_for(item->port, item->bytes, item->length);
-    if (socket == SOCKETS_MAX) {
+    uint32_t queue = queue_for(item->port, item->bytes, item->length);
+    if (queue == QUEUES_MAX) {
         io.unclaimed++;
         return true;
     }
-    if (!queue_put(socket, item->number, item->port, item->bytes, item->length))
+    if (!queue_put(queue, item->number, item->port, item->bytes, item->length))
         return false;
-    touched |= 1ull << socket;
+    touched |= 1ull << queue;
     return true;
 }
 
@@ -104,8 +104,8 @@ uint32_t deliver_inputs(void)
             break;
         done++;
     }
-    for (uint32_t s = 0; touched; s++, touched >>= 1)
+    for (uint32_t q = 0; touched; q++, touched >>= 1)
         if (touched & 1)
-            queue_wake(process.queues[s]);
+            queue_wake(process.queues[q]);
     return done;
 }

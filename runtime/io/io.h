@@ -28,7 +28,7 @@ struct io {
     int64_t now_ns;
     int64_t next_snapshot_ns;
     packet_id next_input; /* one past the last delivered */
-    uint64_t unclaimed;   /* inputs that no socket wanted */
+    uint64_t unclaimed;   /* inputs that no queue wanted */
     struct positions stable;
     int wake_fd;
 };

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 #include "core/assert.h"
-#include "hooks/socket.h"
+#include "hooks/queue.h"
 #include "hooks/value.h"
 #include "snapshot/regions.h"
 
@@ -126,14 +126,14 @@ static int compare_ids(const void *a, const void *b)
 static void describe_inputs(packet_id next_input)
 {
     uint32_t count = 0, room = 0;
-    for (uint32_t s = 0; s < SOCKETS_MAX; s++)
+    for (uint32_t s = 0; s < QUEUES_MAX; s++)
         if (process.queues[s])
             room += queue_used(process.queues[s]);
     uint8_t *bytes = malloc(12 + room * sizeof(packet_id));
     packet_id *ids = malloc((room + 1) * sizeof(packet_id));
     if (bytes == NULL || ids == NULL)
         process_fail(STATUS_MEMORY, "no memory to describe a snapshot");
-    for (uint32_t s = 0; s < SOCKETS_MAX; s++) {
+    for (uint32_t s = 0; s < QUEUES_MAX; s++) {
         struct queue *queue = process.queues[s];
         if (queue == NULL)
             continue;

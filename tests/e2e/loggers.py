@@ -21,4 +21,6 @@ def script(name, *arguments):
 
 
 def tests(_seed):
-    return [("wire", script("wire.sh")), ("loggers", script("loggers.sh"))]
+    return [("wire", script("wire.sh")), ("loggers", script("loggers.sh")),
+            ("loggers-tun", script("loggers.sh", "4", "tun")),
+            ("loggers-tap", script("loggers.sh", "1", "tap"))]

@@ -1,14 +1,18 @@
 #!/bin/bash
 # Both loggers with a toy NF (stub_nf) in network namespaces: traffic from world 0 to world 1 while
 # masters are killed and replaced. Needs root.
-#   tests/e2e/loggers.sh BUILD-DIRECTORY [KILLS]
+#   tests/e2e/loggers.sh BUILD-DIRECTORY [KILLS [ethernet|tun|tap]]
 #
 #   w0 --[p0]  IL and OL in $box  [p1]-- w1        m, b: one namespace for each NF process,
 #                |         |                       two link devices each
 #             i<n>        o<n>
+#
+# With tun or tap, p0 and p1 are such devices, and the world is the kernel of $box: what it routes into
+# p0 comes back to it from p1.
 set -u
-build=${1:?usage: loggers.sh BUILD-DIRECTORY [KILLS]}
+build=${1:?usage: loggers.sh BUILD-DIRECTORY [KILLS [ethernet|tun|tap]]}
 kills=${2:-4}
+ports=${3:-ethernet}
 rate=${RATE:-20000}
 count=${COUNT:-120000}
 id=pal-xdp-$$
@@ -39,13 +43,24 @@ wait_for() { # FILE WORD: at most 5 s
 }
 event_count() { grep -c "\"event\":\"$2\"" "$1"; }
 
-for space in $box $w0 $w1; do ip netns add "$space" || exit 77; in_ns "$space" ip link set lo up; done
+for space in $box $w0 $w1; do
+    ip netns add "$space" || exit 77
+    in_ns "$space" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+    in_ns "$space" ip link set lo up
+done
+world=($w0 eth0 $w1 eth0) setting=
 for n in 0 1; do
-    world=$([ $n = 0 ] && echo $w0 || echo $w1)
-    ip link add p$n netns $box numrxqueues 2 numtxqueues 2 type veth peer name eth0 netns "$world" \
+    if [ "$ports" != ethernet ]; then
+        in_ns $box ip tuntap add dev p$n mode "$ports" multi_queue || exit 77
+        in_ns $box ip link set p$n txqueuelen 20000 up
+        world=($box p0 $box p1 "$ports") setting=,$ports
+        continue
+    fi
+    end=$([ $n = 0 ] && echo $w0 || echo $w1)
+    ip link add p$n netns $box numrxqueues 2 numtxqueues 2 type veth peer name eth0 netns "$end" \
         numrxqueues 1 numtxqueues 1
     in_ns $box ip link set p$n up
-    in_ns "$world" ip link set eth0 up
+    in_ns "$end" ip link set eth0 up
 done
 nf_space() { # N: namespace and links of the n-th NF process
     local n=$1 space=$id-nf$1
@@ -74,7 +89,7 @@ start_logger() { # il|ol OPTIONS...
     local name=palisade-input-logger links=("${links_i[@]}")
     [ "$which" = ol ] && name=palisade-output-logger links=("${links_o[@]}")
     : >"$scratch/$which.err"
-    nsenter --net=/run/netns/$box "$build/bin/$name" --port lan=p0 --port wan=p1 "${links[@]}" --state "$state" \
+    nsenter --net=/run/netns/$box "$build/bin/$name" --port lan=p0$setting --port wan=p1$setting "${links[@]}" --state "$state" \
         --journal "$scratch/$which.journal" "$@" 2>>"$scratch/$which.err" &
     children+=($!)
     eval "${which}_pid=$!"
@@ -101,8 +116,11 @@ check "with both identities" 1 "$(grep -c 'same build.*other build' "$scratch/nf
 start_nf 2 backup; wait $nf_pid; check "a second backup is refused" 67 $?
 start_nf 1 master; wait $nf_pid; check "a link device in use is refused" 67 $?
 
-"$build/bin/stub_traffic" $w0 eth0 $w1 eth0 "$count" "$rate" >"$scratch/traffic.json" & world=$!
-children+=($world)
+traffic() { # COUNT
+    "$build/bin/stub_traffic" "${world[@]:0:4}" "$1" "$rate" "${world[@]:4}" >"$scratch/traffic.json"
+}
+"$build/bin/stub_traffic" "${world[@]:0:4}" "$count" "$rate" "${world[@]:4}" >"$scratch/traffic.json" & load=$!
+children+=($load)
 sleep 0.6
 
 # How masters are lost, in turn.
@@ -154,7 +172,7 @@ for ((kill_number = 1; kill_number <= kills; kill_number++)); do
     start_backup ready || break
     sleep 0.3
 done
-wait $world; check "$kills kills: nothing lost, doubled, reordered; stamps in order" 0 $?
+wait $load; check "$kills kills: nothing lost, doubled, reordered; stamps in order" 0 $?
 cat "$scratch/traffic.json"
 
 next_slot
@@ -171,7 +189,7 @@ done
 start_nf $backup_slot master; master=$nf_pid
 wait_for "$scratch/nf$backup_slot.err" ready
 sleep 0.5
-"$build/bin/stub_traffic" $w0 eth0 $w1 eth0 10000 "$rate" >"$scratch/traffic.json"
+traffic 10000
 check "a master after it starts afresh" 0 $?
 kill -TERM "$master"; wait "$master"; check "and ends, too" 0 $?
 sleep 0.2
@@ -182,6 +200,38 @@ epoch=$(cut -d' ' -f3 "$state/palisade-output-logger.epoch")
 more=$(grep -c '"event":"takeover"' "$scratch/ol.journal") # a backup that died took an epoch too
 check "epoch on disk" $((more + 2)) "$epoch"
 check "both loggers agree" "$epoch" "$(cut -d' ' -f3 "$state/palisade-input-logger.epoch")"
+
+# Whoever dies leaves the device as it was, and whoever comes gets its place again: all packets go to
+# the input logger, in every order.
+queues() { in_ns $box ip -d link show p0 | grep -oE 'numqueues [0-9]+ numdisabled [0-9]+'; }
+again() { # NAME: a new master serves; then everything is as before
+    start_nf $backup_slot master; master=$nf_pid
+    wait_for "$scratch/nf$backup_slot.err" ready
+    check "$1: only the input logger is handed packets" "numqueues 1 numdisabled 1" "$(queues)"
+    traffic 5000; check "$1: all packets pass" 0 $?
+    kill -TERM "$master"; wait "$master"
+    sleep 0.2
+}
+if [ "$ports" != ethernet ]; then
+    check "the devices outlive both" "numqueues 0 numdisabled 0" "$(queues)"
+    start_logger ol
+    check "an output logger alone" "numqueues 0 numdisabled 1" "$(queues)"
+    start_logger il
+    again "input logger last"
+    kill -9 $ol_pid; wait $ol_pid 2>/dev/null
+    check "output logger killed" "numqueues 1 numdisabled 0" "$(queues)"
+    start_logger ol
+    again "output logger again"
+    kill -9 $il_pid; wait $il_pid 2>/dev/null
+    check "input logger killed" "numqueues 0 numdisabled 1" "$(queues)"
+    start_logger il
+    again "input logger again"
+    mkdir "$scratch/second"
+    nsenter --net=/run/netns/$box "$build/bin/palisade-input-logger" --port lan=p0$setting --link i0 \
+        --state "$scratch/second" 2>"$scratch/second.err"
+    check "a second reader is refused" 67 $?
+    kill -9 $il_pid $ol_pid; wait $il_pid $ol_pid 2>/dev/null
+fi
 
 # Nobody to take over: the daemon says so and ends if it was told to.
 alone() { # NAME COMMITTED: a master lost alone, after or before its first commit

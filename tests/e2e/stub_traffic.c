@@ -3,7 +3,10 @@
  * namespace's device at RATE packets a second and expects each of them once and in order at the
  * other, stamped by the NF with consecutive numbers.
  *
- *   stub_traffic NETNS DEVICE NETNS DEVICE COUNT RATE     -> exit status 0 or 1, one line of JSON
+ *   stub_traffic NETNS DEVICE NETNS DEVICE COUNT RATE [tun|tap]
+ *       -> exit status 0 or 1, one line of JSON
+ *
+ * With tun the packets have no Ethernet header: they begin as IPv4 ones do.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,6 +15,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,10 +57,11 @@ static int socket_in(const char *netns, const char *device, int protocol)
 
 int main(int argc, char **argv)
 {
-    if (argc != 7)
+    if (argc != 7 && argc != 8)
         return 2;
     uint64_t count = strtoull(argv[5], NULL, 10);
     double rate = atof(argv[6]);
+    bool bare = argc == 8 && strcmp(argv[7], "tun") == 0;
     int out = socket_in(argv[1], argv[2], 0);
     int in = socket_in(argv[3], argv[4], ETH_P_IP);
     uint64_t sent = 0, got = 0, lost = 0, doubled = 0, reordered = 0, stamps_wrong = 0;
@@ -69,7 +74,7 @@ int main(int argc, char **argv)
         uint64_t due = (uint64_t)((double)(now - start) * rate / 1e9);
         for (int burst = 0; sent < count && sent < due && burst < 32; burst++) {
             struct stub_packet packet = {.type = htons(ETH_P_IP), .magic = STUB_MAGIC};
-            memset(packet.destination, 0xff, 6);
+            memset(packet.destination, bare ? 0x45 : 0xff, 6);
             packet.number = ++sent;
             if (send(out, &packet, sizeof packet, 0) < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
                 sent--;

@@ -1,4 +1,4 @@
-"""Record == replay, from outside: torture.c's answers form one unbroken chain across kills."""
+"""Record == replay, from outside: a torture NF's answers form one unbroken chain across kills."""
 
 import os
 import random
@@ -9,17 +9,18 @@ from demolib.refuse import Refusal
 from stage import Broken, expect
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torture"))
-from driver import FAULTS_SHOWN, Run  # noqa: E402
+from driver import FAULTS_SHOWN, Run, packet_socket  # noqa: E402, F401
 
 KILLS = 5
+PROGRAMS = ("capture", "rings")  # beside torture itself: torture/*.c
 SNAPSHOT_MS = (200, 1000, 3000, 200, 50)  # short replays and long ones
 
 
-def torture(seed, **settings):
+def torture(seed, program="torture", **settings):
     def test(stage):
-        stage.program("torture")
+        stage.program(program)
         try:
-            faults, figures = Run(stage, seed, **settings).conduct()
+            faults, figures = Run(stage, seed, program=program, **settings).conduct()
         except (Refusal, ProcessDied) as failure:
             raise Broken(str(failure)) from None
         expect(not faults, f"{len(faults)} faults: " + "; ".join(faults[:FAULTS_SHOWN]))
@@ -37,4 +38,10 @@ def tests(seed):
     cases.append((f"torture-once-seed-{seed}", torture(seed, snapshot_ms=0)))
     cases.append((f"torture-twice-seed-{seed}", torture(seed, twice=True)))
     cases.append((f"torture-undisturbed-seed-{seed}", torture(seed, kill=False)))
+    for program in PROGRAMS:
+        for number, s in enumerate(seeds[:2], 1):
+            cases.append((f"torture-{program}-{number}-seed-{s}",
+                          torture(s, program, snapshot_ms=SNAPSHOT_MS[number - 1])))
+        cases.append((f"torture-{program}-once-seed-{seed}",
+                      torture(seed, program, snapshot_ms=0)))
     return cases

@@ -72,6 +72,7 @@ static inline void message_make(struct random *random, enum message_kind kind, c
             text_make(random, port->name, sizeof port->name);
             random_fill(random, port->mac, 6);
             port->mtu = (uint16_t)random_magnitude(random);
+            port->kind = (uint16_t)(PORT_ETHERNET + random_below(random, PORT_TAP));
         }
         break;
     case MESSAGE_REFUSE:

@@ -136,8 +136,12 @@ Test(message, what_exceeds_a_bound_is_not_encoded)
     refuse_encoding(&m);
     m = (struct message){.kind = MESSAGE_WELCOME, .welcome = {.port_count = PORTS_MAX + 1}};
     refuse_encoding(&m);
-    m = (struct message){.kind = MESSAGE_WELCOME, .welcome = {.port_count = 1}};
+    m = (struct message){.kind = MESSAGE_WELCOME,
+                         .welcome = {.port_count = 1, .ports = {{.kind = PORT_TUN}}}};
     memset(m.welcome.ports[0].name, 'x', PORT_NAME_BYTES);
+    refuse_encoding(&m);
+    m = (struct message){.kind = MESSAGE_WELCOME,
+                         .welcome = {.port_count = 1, .ports = {{.kind = PORT_TAP + 1}}}};
     refuse_encoding(&m);
     m = (struct message){.kind = MESSAGE_IMAGE_PAGES, .image_pages = {.bytes = page}};
     refuse_encoding(&m);
@@ -193,9 +197,13 @@ Test(message, what_exceeds_a_bound_is_not_decoded)
     cr_assert_eq(decode_changed(&m, 0, 3), -EBADMSG);     /* role */
     cr_assert_eq(decode_changed(&m, 18, '\0'), -EBADMSG); /* NUL within text */
     cr_assert_gt(decode_changed(&m, 18, 'x'), 0);
-    m = (struct message){.kind = MESSAGE_WELCOME, .welcome = {.port_count = 1}};
+    m = (struct message){.kind = MESSAGE_WELCOME,
+                         .welcome = {.port_count = 1, .ports = {{.kind = PORT_TUN}}}};
     cr_assert_eq(decode_changed(&m, 26 + 15, 'x'), -EBADMSG); /* a name without end */
-    cr_assert_eq(decode_changed(&m, 22, 17), -EBADMSG);       /* ports */
+    cr_assert_eq(decode_changed(&m, 26 + 24, 0), -EBADMSG);   /* no kind of port */
+    cr_assert_eq(decode_changed(&m, 26 + 24, PORT_TAP + 1), -EBADMSG);
+    cr_assert_gt(decode_changed(&m, 26 + 24, PORT_TAP), 0);
+    cr_assert_eq(decode_changed(&m, 22, 17), -EBADMSG); /* ports */
     m = (struct message){.kind = MESSAGE_IMAGE_BEGIN, .image_begin = {.description = page}};
     cr_assert_gt(decode_changed(&m, 24, 1), 0);
     cr_assert_eq(decode_changed(&m, 24, 2), -EBADMSG); /* neither true nor false */

@@ -1,4 +1,4 @@
-"""Sends requests to torture.c from both sides, collects the answers, and proves the chain.
+"""Sends requests to a torture NF (answers.h) from both sides, collects the answers, and proves the chain.
 
 What must hold over all answers, whatever was killed: the global numbers 1, 2, 3, ... each exactly
 once, every answer's hash the one before of the next and the hash of what it says, the same for every
@@ -41,7 +41,7 @@ def mix(value, word):
     return value ^ value >> 29
 
 
-def packet_socket(namespace):
+def packet_socket(namespace, device="eth0", protocol=0x0800):
     """An AF_PACKET socket that lives in the namespace; this thread does not stay there."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/thread-self/ns/net", "rb") as home, \
@@ -49,9 +49,9 @@ def packet_socket(namespace):
         if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns")
         try:
-            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
             packets.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-            packets.bind(("eth0", 0x0800))
+            packets.bind((device, protocol))
         finally:
             libc.setns(home.fileno(), CLONE_NEWNET)
     return packets
@@ -67,10 +67,10 @@ def frame(number, flow):
 
 
 class Tortured(Cold):
-    needs = ("torture", "palisade-input-logger", "palisade-output-logger")
-
-    def __init__(self, topology, programs, **settings):
+    def __init__(self, topology, programs, program="torture", **settings):
+        self.program = program
         self.settings = settings
+        self.needs = (program, "palisade-input-logger", "palisade-output-logger")
         super().__init__(topology, programs)
 
     def nat_command(self, role, program=None, options=None):
@@ -78,9 +78,8 @@ class Tortured(Cold):
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
-        return ([os.path.join(self.programs, "torture"), "lan", "wan"],
+        return ([os.path.join(self.programs, self.program), "lan", "wan"],
                 {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
-
 
     def relieve(self):
         """The backup reigns: it is the master now, and a new backup starts where that was."""
@@ -225,10 +224,11 @@ def memory_kib(process):
 
 
 class Run:
-    """One run of the torture: `kill` at a random moment, or not at all."""
+    """One run of `program` under torture: `kill` at a random moment, or not at all."""
 
-    def __init__(self, stage, seed, kill=True, twice=False, seconds=4.0, rate=400, hog=False,
-                 **settings):
+    def __init__(self, stage, seed, program="torture", kill=True, twice=False, seconds=4.0,
+                 rate=400, hog=False, **settings):
+        self.program = program
         self.stage, self.seed, self.kill, self.twice = stage, seed, kill, twice
         self.seconds, self.rate, self.hog, self.settings = seconds, rate, hog, settings
         self.random = random.Random(seed)
@@ -257,7 +257,8 @@ class Run:
             time.sleep(0.02)
 
     def _conduct(self, topology):
-        gateway = self.gateway = Tortured(topology, self.stage.programs, **self.settings)
+        gateway = self.gateway = Tortured(topology, self.stage.programs, self.program,
+                                          **self.settings)
         gateway.wait_ready()
         load = Load(topology, self.seed, self.rate)
         began, kill_ns = time.monotonic(), None

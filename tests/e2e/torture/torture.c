@@ -1,11 +1,9 @@
 /*
  * torture: a network function that does nothing but tell on itself.
  *
- * Every answer carries a digest of all that the program knows: a random number, the clock,
- * addresses of heap blocks, results of tries and of timed waits, racy words, thread-local counters,
- * exit values of threads. Answers are numbered under one lock, and each carries the hash before it
- * and its own. So the answers form one chain, and the state after a takeover differs from the one
- * the released answers were computed from exactly if the chain breaks (driver.py looks).
+ * Every answer carries a digest of all that the program knows: addresses of heap blocks, results
+ * of tries and of timed waits, racy words, thread-local counters, exit values of threads. The
+ * answers form one chain (answers.h).
  *
  * Threads. Four workers receive, each in its own way (blocking, poll, batches, two on one socket);
  * two helpers do jobs for them through a queue; two spinners pass a baton by plain stores; a
@@ -15,48 +13,22 @@
  * Locks in the order they are taken: outer, nested, jobs.lock, pool.lock, births.lock, chain.lock.
  */
 #define _GNU_SOURCE 1
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "answers.h"
 
 #define WORKERS 4
 #define HELPERS 2
-#define FLOWS 16
 #define POOL 32
 #define JOBS 4
 #define BATCH 8
 #define BIRTHS_MAX 40 /* the runtime gives out 64 indices, 10 of them to the threads that stay */
 #define BIRTH_GAP_NS 120000000
 #define DEPTH 12
-#define HEAD_BYTES 42 /* Ethernet, IPv4, UDP */
-#define MAGIC 0x7072757465727574ull
 #define TICK_US 2000
 #define TICKS_PRINTED 64
-
-struct request { /* driver.py: REQUEST */
-    uint64_t magic, number, flow;
-};
-
-struct answer { /* driver.py: ANSWER */
-    uint64_t magic, request, worker, worker_n;
-    uint64_t n, before, hash;
-    uint64_t flow, flow_n, flow_before, flow_hash;
-    uint64_t random, clock, pointer, digest;
-};
 
 /* ---- racy words: no lock anywhere ---- */
 
@@ -98,13 +70,7 @@ struct shared {
         pthread_cond_t changed;
         uint64_t count, seen;
     } tick;
-    struct {
-        pthread_mutex_t lock;
-        uint64_t n, hash;
-        struct {
-            uint64_t n, hash;
-        } flows[FLOWS];
-    } chain;
+    struct chain chain;
     int sockets[3]; /* lan, lan, wan */
     int ports[2];   /* interface indices: lan, wan */
 };
@@ -121,19 +87,6 @@ struct worker {
 static __thread uint64_t own_calls;
 static __thread uint64_t own_hash = 5;
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-    hash = (hash ^ value) * 0x9E3779B97F4A7C15ull;
-    return hash ^ hash >> 29;
-}
-
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
 static struct timespec realtime_in(long us)
 {
     struct timespec until;
@@ -142,12 +95,6 @@ static struct timespec realtime_in(long us)
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     return until;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
 }
 
 /* ---- things a worker does, chosen at random through a table of functions ---- */
@@ -358,14 +305,9 @@ static __attribute__((noinline)) uint64_t deep(struct worker *worker, unsigned l
 
 static size_t answer_write(struct worker *worker, const uint8_t *in, size_t length, uint8_t *out)
 {
-    struct shared *shared = worker->shared;
     struct request request;
-    if (length < HEAD_BYTES + sizeof request)
+    if (!answers_request(in, length, &request))
         return 0;
-    memcpy(&request, in + HEAD_BYTES, sizeof request);
-    if (request.magic != MAGIC)
-        return 0;
-    struct answer answer = {.magic = MAGIC, .request = request.number, .worker = worker->index};
     own_calls++;
     worker->draw = (uint32_t)rand();
     worker->digest = mix(worker->digest, do_racy(worker));
@@ -373,37 +315,8 @@ static size_t answer_write(struct worker *worker, const uint8_t *in, size_t leng
     worker->draw = worker->draw * 1103515245u + 12345u;
     worker->digest = mix(worker->digest, deeds[worker->draw / 65536 % DEEDS](worker));
     own_hash = mix(own_hash, worker->digest);
-    uint8_t *block = malloc(24 + worker->draw % 100);
-    if (getrandom(&answer.random, sizeof answer.random, 0) != sizeof answer.random)
-        die("torture: getrandom");
-    answer.pointer = (uint64_t)block;
-    answer.digest = mix(own_hash, own_calls);
-
-    pthread_mutex_lock(&shared->chain.lock);
-    answer.clock = (uint64_t)clock_ns();
-    answer.n = ++shared->chain.n;
-    answer.before = shared->chain.hash;
-    answer.hash = mix(answer.before, answer.n);
-    answer.hash = mix(answer.hash, answer.request);
-    answer.hash = mix(answer.hash, answer.random);
-    answer.hash = mix(answer.hash, answer.clock);
-    answer.hash = mix(answer.hash, answer.pointer);
-    answer.hash = mix(answer.hash, answer.digest);
-    shared->chain.hash = answer.hash;
-    answer.flow = request.flow % FLOWS;
-    answer.flow_n = ++shared->chain.flows[answer.flow].n;
-    answer.flow_before = shared->chain.flows[answer.flow].hash;
-    answer.flow_hash = mix(answer.flow_before, answer.hash);
-    shared->chain.flows[answer.flow].hash = answer.flow_hash;
-    answer.worker_n = ++worker->n;
-    pthread_mutex_unlock(&shared->chain.lock);
-
-    free(block);
-    memcpy(out, in, HEAD_BYTES);
-    memcpy(out, in + 6, 6);
-    memcpy(out + 6, in, 6);
-    memcpy(out + HEAD_BYTES, &answer, sizeof answer);
-    return HEAD_BYTES + sizeof answer;
+    return answers_write(&worker->shared->chain, &request, worker->index, &worker->n,
+                         mix(own_hash, own_calls), 24 + worker->draw % 100, in, out);
 }
 
 /* ---- workers: four ways to receive, two to send ---- */
@@ -412,13 +325,9 @@ static void send_one(struct worker *worker, const uint8_t *in, size_t length)
 {
     struct shared *shared = worker->shared;
     size_t bytes = answer_write(worker, in, length, worker->out[0]);
-    if (bytes == 0)
-        return;
-    struct sockaddr_ll address = {.sll_family = AF_PACKET,
-                                  .sll_ifindex = shared->ports[worker->draw >> 20 & 1]};
-    if (sendto(shared->sockets[0], worker->out[0], bytes, 0, (struct sockaddr *)&address,
-               sizeof address) != (ssize_t)bytes)
-        die("torture: sendto");
+    if (bytes > 0)
+        answers_send(shared->sockets[0], shared->ports[worker->draw >> 20 & 1], worker->out[0],
+                     bytes);
 }
 
 static void send_batch(struct worker *worker, int fd, const struct mmsghdr *in, int count)
@@ -569,21 +478,8 @@ static void *sleeper_run(void *argument)
 
 /* ---- main ---- */
 
-static int socket_open(int port, int group)
-{
-    int fanout = group | PACKET_FANOUT_HASH << 16;
-    struct sockaddr_ll address = {
-        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = port};
-    int fd = socket(AF_PACKET, SOCK_RAW, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &fanout, sizeof fanout) != 0)
-        die("torture: socket");
-    return fd;
-}
-
 static void tick(struct shared *shared, uint64_t ticks)
 {
-    uint64_t n, hash;
     usleep(TICK_US);
     now_word = (uint64_t)clock_ns();
     phase = (uint8_t)ticks;
@@ -592,15 +488,8 @@ static void tick(struct shared *shared, uint64_t ticks)
     pthread_cond_broadcast(&shared->tick.changed);
     uint64_t seen = shared->tick.seen;
     pthread_mutex_unlock(&shared->tick.lock);
-    if (ticks % TICKS_PRINTED != 0)
-        return;
-    pthread_mutex_lock(&shared->chain.lock);
-    n = shared->chain.n;
-    hash = shared->chain.hash;
-    pthread_mutex_unlock(&shared->chain.lock);
-    printf("tick %llu %llu %016llx %llu\n", (unsigned long long)ticks, (unsigned long long)n,
-           (unsigned long long)hash, (unsigned long long)seen);
-    fflush(stdout);
+    if (ticks % TICKS_PRINTED == 0)
+        answers_print(&shared->chain, ticks, seen);
 }
 
 int main(int argc, char **argv)
@@ -630,10 +519,9 @@ int main(int argc, char **argv)
     pthread_cond_init(&shared.jobs.done, NULL);
     pthread_cond_init(&shared.tick.changed, NULL);
     for (int i = 0; i < 2; i++)
-        if ((shared.ports[i] = (int)if_nametoindex(argv[1 + i])) == 0)
-            die(argv[1 + i]);
+        shared.ports[i] = answers_port(argv[1 + i]);
     for (int i = 0; i < 3; i++)
-        shared.sockets[i] = socket_open(shared.ports[i / 2], 1 + i / 2);
+        shared.sockets[i] = answers_socket(shared.ports[i / 2], 1 + i / 2);
 
     for (unsigned w = 0; w < WORKERS; w++) {
         struct worker *worker = calloc(1, sizeof *worker);

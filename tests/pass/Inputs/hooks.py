@@ -7,7 +7,7 @@ import sys
 text = open(sys.argv[1]).read().split("*/")[0]
 named = set()
 for line in text.splitlines():
-    words = re.match(r" \* (lock|thread|value|memory|packet|effect)? {2,}(.*)", line)
+    words = re.match(r" \* (lock|thread|value|memory|packet|libxdp|libpcap|effect)? {2,}(.*)", line)
     if not words:
         continue
     for stem, group in re.findall(r"(\w+)(?:\{([\w,]+)\})?", words.group(2)):

@@ -8,7 +8,7 @@ if [ "${1#/}" != "$1" ]; then
     rm -rf "$directory"
     mkdir -p "$directory/bin" "$directory/lib"
     cp "$2" "$directory/bin/palisade-cc"
-    ln -s "$1/PalisadePass.so" "$directory/lib/"
+    ln -s "$1"/PalisadePass.so "$1"/llvm-* "$directory/lib/"
     cp "$1/palisade-lto.h" "$directory/lib/"
     "$3" -shared -fPIC -DPROGRAM "$inputs/stub.c" -o "$directory/lib/libpalisade.so" -pthread
     exit

@@ -1,0 +1,100 @@
+/*
+ * Interfaces as the NF sees them: the ports that the input logger announced. Programs ask for them
+ * by name, or by ioctl on any socket, often one opened just for that (FAMILY_INTERFACE).
+ */
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "abi_internal.h"
+#include "hooks/descriptor.h"
+
+int port_named(const char *name)
+{
+    for (uint16_t i = 0; i < process.port_count; i++)
+        if (strncmp(process.ports[i].name, name, PORT_NAME_BYTES) == 0)
+            return i;
+    return -1;
+}
+
+HOOK unsigned int __palisade_if_nametoindex(const char *name)
+{
+    if (nf_self == NULL)
+        return if_nametoindex(name);
+    int port = port_named(name);
+    if (port < 0)
+        errno = ENODEV;
+    return (unsigned int)(port + 1);
+}
+
+HOOK char *__palisade_if_indextoname(unsigned int index, char *name)
+{
+    if (nf_self == NULL)
+        return if_indextoname(index, name);
+    if (index < 1 || index > process.port_count) {
+        errno = ENXIO;
+        return NULL;
+    }
+    memcpy(name, process.ports[index - 1].name, PORT_NAME_BYTES);
+    return name;
+}
+
+/* The devices behind the ports are the loggers' and their operator's: the NF cannot set them up. */
+static void refuse_configuration(unsigned long request, const struct ifreq *interface)
+{
+    static const struct {
+        unsigned long request;
+        const char *name;
+    } settings[] = {
+        {SIOCSIFADDR, "SIOCSIFADDR"},       {SIOCSIFDSTADDR, "SIOCSIFDSTADDR"},
+        {SIOCSIFBRDADDR, "SIOCSIFBRDADDR"}, {SIOCSIFNETMASK, "SIOCSIFNETMASK"},
+        {SIOCSIFMTU, "SIOCSIFMTU"},         {SIOCSIFHWADDR, "SIOCSIFHWADDR"},
+        {SIOCSIFNAME, "SIOCSIFNAME"},       {SIOCSIFTXQLEN, "SIOCSIFTXQLEN"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (settings[i].request == request)
+            process_fail(STATUS_UNMODELLED,
+                         "ioctl: %s on port %.*s: its device belongs to the loggers; set it up "
+                         "there (ip address, ip link) and leave it out here (G8)",
+                         settings[i].name, (int)PORT_NAME_BYTES, interface->ifr_name);
+}
+
+int interface_control(struct nf_thread *thread, uint32_t index, unsigned long request,
+                      void *argument)
+{
+    (void)thread;
+    struct ifreq *interface = argument;
+    refuse_configuration(request, interface);
+    if (request != SIOCGIFINDEX && request != SIOCGIFHWADDR && request != SIOCGIFMTU &&
+        request != SIOCGIFFLAGS && request != SIOCSIFFLAGS)
+        process_fail(STATUS_UNMODELLED, "ioctl: request 0x%lx on an %s cannot be replayed (G8)",
+                     request, descriptor_family(index)->name);
+    int port = port_named(interface->ifr_name);
+    if (port < 0)
+        return fail(ENODEV);
+    uint16_t kind = process.ports[port].kind;
+    switch (request) {
+    case SIOCGIFINDEX:
+        interface->ifr_ifindex = port + 1;
+        break;
+    case SIOCGIFHWADDR:
+        memset(&interface->ifr_hwaddr, 0, sizeof interface->ifr_hwaddr);
+        interface->ifr_hwaddr.sa_family = kind == PORT_TUN ? ARPHRD_NONE : ARPHRD_ETHER;
+        memcpy(interface->ifr_hwaddr.sa_data, process.ports[port].mac, 6);
+        break;
+    case SIOCGIFMTU:
+        interface->ifr_mtu = process.ports[port].mtu;
+        break;
+    case SIOCGIFFLAGS:
+        interface->ifr_flags = IFF_UP | IFF_RUNNING | IFF_MULTICAST |
+                               (kind == PORT_TUN ? IFF_POINTOPOINT | IFF_NOARP : IFF_BROADCAST);
+        break;
+    }
+    return 0;
+}
+
+const struct family family_interface = {
+    .name = "AF_INET socket",
+    .control = interface_control,
+};

@@ -1,0 +1,2 @@
+static int sum;
+int part(int x) { return sum += x; }
