@@ -139,8 +139,8 @@ Place place_of(const llvm::Instruction &instruction);
 bool is_outside(const llvm::Function &function);
 
 // Scan.cpp: inline functions whose body stands in another unit or library too become this unit's
-// own: the copy here is instrumented. Those of libc that the model knows stay outside, those of other
-// libraries that it knows (inline.def) lose their body and are outside from now on.
+// own: the copy here is instrumented. Those of libc that the model knows stay outside, those of
+// other libraries that it knows (inline.def) lose their body and are outside from now on.
 void unit_adopt_inline(Unit &unit);
 // Scan.cpp: unhandled items, notes, externals, defines, calls.
 void unit_scan(Unit &unit);
