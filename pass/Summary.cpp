@@ -43,20 +43,47 @@ std::string Summariser::lock_name(StringRef name) const
     return (best && best->hasLocalLinkage() ? "static " : "") + name.str();
 }
 
-// What happens to held locks, by example: from none held and from all held. The last bit stands
-// for the locks that this unit does not know.
-void Summariser::lock_changes(const BitVector &none, const BitVector &all, const Flow &flow,
+// Held for reading only: where the flow knows reader-writer locks, its State has `shared`.
+template <class S>
+static auto reads(const S &state, unsigned lock, int) -> decltype(state.shared.test(lock))
+{
+    return state.shared.test(lock);
+}
+template <class S> static bool reads(const S &, unsigned, ...)
+{
+    return false;
+}
+template <class S>
+static auto make_room(S &state, unsigned locks, int) -> decltype(state.shared.resize(locks))
+{
+    state.shared.resize(locks);
+}
+template <class S> static void make_room(S &, unsigned, ...) {}
+
+// No lock held, or all of them for writing. The last stands for those this unit does not know.
+static State example(const Flow &flow, bool all)
+{
+    State state;
+    state.held.resize(flow.lock_names.size() + 1, all);
+    make_room(state, flow.lock_names.size() + 1, 0);
+    return state;
+}
+
+// What happens to held locks, by example: from none held and from all held.
+void Summariser::lock_changes(const State &none, const State &all, const Flow &flow,
                               SummaryBlock &out)
 {
     unsigned unknown = flow.lock_names.size();
-    if (!all.test(unknown))
+    if (!all.held.test(unknown))
         out.events.push_back({SummaryEvent::Unlock, ""});
     for (unsigned lock = 0; lock < unknown; lock++) {
         bool local = flow.lock_names[lock] == "(a local lock)";
-        if (all.test(unknown) && !all.test(lock))
+        if (all.held.test(unknown) && !all.held.test(lock))
             out.events.push_back({SummaryEvent::Unlock, lock_name(flow.lock_names[lock])});
-        if (none.test(lock) && !local)
-            out.events.push_back({SummaryEvent::Lock, lock_name(flow.lock_names[lock])});
+        if (none.held.test(lock) && !local)
+            out.events.push_back(
+                {reads(none, lock, 0) ? SummaryEvent::ReadLock : SummaryEvent::Lock,
+                 lock_name(flow.lock_names[lock])});
     }
 }
 
@@ -78,12 +105,10 @@ void Summariser::describe_call(Flow &flow, CallBase &call, SummaryBlock &out)
         out.events.push_back({SummaryEvent::Start, start ? start->getName().str() : "",
                               place_of(call), 0, false, false, false, loop});
     }
-    State none, all;
-    none.held.resize(flow.lock_names.size() + 1);
-    all.held.resize(flow.lock_names.size() + 1, true);
+    State none = example(flow, false), all = example(flow, true);
     flow.step(call, none);
     flow.step(call, all);
-    lock_changes(none.held, all.held, flow, out);
+    lock_changes(none, all, flow, out);
 }
 
 SummaryFunction Summariser::describe(Flow &flow, Function &function)
@@ -112,14 +137,10 @@ SummaryFunction Summariser::describe(Flow &flow, Function &function)
         }
         out.blocks[number].returns = isa<ReturnInst>(block.getTerminator());
         for (BasicBlock *next : successors(&block)) {
-            State none;
-            none.held.resize(flow.lock_names.size() + 1);
-            State all = none;
-            all.held.set();
-            none = flow.along_edge(block, *next, none);
-            all = flow.along_edge(block, *next, all);
+            State none = flow.along_edge(block, *next, example(flow, false));
+            State all = flow.along_edge(block, *next, example(flow, true));
             SummaryBlock edge;
-            lock_changes(none.held, all.held, flow, edge);
+            lock_changes(none, all, flow, edge);
             unsigned to = numbers[next];
             if (!edge.events.empty()) { // a block of its own, where a try-lock succeeded
                 edge.next.push_back(to);

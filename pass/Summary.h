@@ -33,8 +33,7 @@ class Summariser
     };
     SummaryFunction describe(Flow &flow, llvm::Function &function);
     void describe_call(Flow &flow, llvm::CallBase &call, SummaryBlock &out);
-    void lock_changes(const llvm::BitVector &none, const llvm::BitVector &all, const Flow &flow,
-                      SummaryBlock &out);
+    void lock_changes(const State &none, const State &all, const Flow &flow, SummaryBlock &out);
     std::string lock_name(llvm::StringRef name) const;
 
     Unit &unit;

@@ -13,7 +13,7 @@ namespace palisade
 static void write_event(json::OStream &out, const SummaryEvent &event,
                         const std::map<std::string, int64_t> &files)
 {
-    static const char *const kinds[] = {"lock", "unlock", "call", "start", "use"};
+    static const char *const kinds[] = {"lock", "unlock", "call", "start", "use", "rdlock"};
     out.array([&] {
         out.value(kinds[event.kind]);
         if (event.kind == SummaryEvent::Use) {
@@ -22,7 +22,8 @@ static void write_event(json::OStream &out, const SummaryEvent &event,
                       (event.block ? "b" : ""));
         } else {
             out.value(event.name);
-            if (event.kind == SummaryEvent::Lock || event.kind == SummaryEvent::Unlock)
+            if (event.kind == SummaryEvent::Lock || event.kind == SummaryEvent::Unlock ||
+                event.kind == SummaryEvent::ReadLock)
                 return;
             out.value(event.loop ? "loop" : "");
         }

@@ -72,7 +72,7 @@ struct Thread {
 
 // The unit as the analysis of the whole program needs it, see Summary.h.
 struct SummaryEvent {
-    enum Kind { Lock, Unlock, Call, Start, Use } kind;
+    enum Kind { Lock, Unlock, Call, Start, Use, ReadLock } kind;
     std::string name; // lock ("": any), callee ("": anyone), thread function ("": anyone)
     Place place = {};
     unsigned variable = 0; // Use

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum merge_kind { MERGE_LOCK, MERGE_UNLOCK, MERGE_CALL, MERGE_START, MERGE_USE };
+enum merge_kind { MERGE_LOCK, MERGE_UNLOCK, MERGE_CALL, MERGE_START, MERGE_USE, MERGE_RDLOCK };
 
 #define MERGE_ANY SIZE_MAX           /* any lock; anyone whose address is taken */
 #define MERGE_OUTSIDE (SIZE_MAX - 1) /* a function that no unit defines */
@@ -24,8 +24,14 @@ struct merge_event {
     unsigned line;
 };
 
-/* A set of locks or threads: `words` of the merge. */
+/*
+ * A set of threads or locks: `words` of the merge. In the flow a lock is two bits: HELD at all, and
+ * HELD_ALONE, which is what covers a store.
+ */
 typedef uint64_t *merge_set;
+
+#define HELD(lock) (2 * (lock))
+#define HELD_ALONE(lock) (2 * (lock) + 1)
 
 struct merge_state {
     bool reached, threaded; /* another thread may exist */
@@ -77,7 +83,7 @@ struct merge_access {
     size_t variable, function;
     const struct merge_event *event;
     bool threaded;
-    merge_set held, threads;
+    merge_set held, threads; /* held: a bit a lock that covers this access */
 };
 
 struct merge {

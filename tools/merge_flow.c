@@ -227,7 +227,7 @@ static void visit_summary(struct merge *merge, struct merge_function *function,
     if (event->kind == MERGE_UNLOCK && event->what == MERGE_ANY)
         own.unlocks_any = true;
     else if (event->kind == MERGE_UNLOCK)
-        set_add(own.unlocks, event->what);
+        set_add(own.unlocks, HELD(event->what)), set_add(own.unlocks, HELD_ALONE(event->what));
     else if (event->kind == MERGE_START)
         own.creates = true;
     else if (event->kind == MERGE_CALL) {
@@ -255,12 +255,17 @@ static void summarise(struct merge *merge)
 static void step(const struct merge *merge, struct merge_state *state,
                  const struct merge_event *event)
 {
-    if (event->kind == MERGE_LOCK) {
-        set_add(state->held, event->what);
+    if (event->kind == MERGE_LOCK || event->kind == MERGE_RDLOCK) {
+        set_add(state->held, HELD(event->what));
+        if (event->kind == MERGE_LOCK)
+            set_add(state->held, HELD_ALONE(event->what));
+        else
+            set_drop(state->held, HELD_ALONE(event->what));
     } else if (event->kind == MERGE_UNLOCK && event->what == MERGE_ANY) {
         set_clear(merge, state->held);
     } else if (event->kind == MERGE_UNLOCK) {
-        set_drop(state->held, event->what);
+        set_drop(state->held, HELD(event->what));
+        set_drop(state->held, HELD_ALONE(event->what));
     } else if (event->kind == MERGE_START) {
         state->threaded = true;
     } else if (event->kind == MERGE_CALL) {
@@ -401,7 +406,9 @@ static void collect_accesses(struct merge *merge, struct merge_state *state)
                     *access = (struct merge_access){
                         event->what,      i, event, state->threaded, merge_set_new(merge),
                         function->threads};
-                    set_copy(merge, access->held, state->held);
+                    for (size_t lock = 0; lock < merge->lock_count; lock++)
+                        if (set_has(state->held, event->write ? HELD_ALONE(lock) : HELD(lock)))
+                            set_add(access->held, lock);
                 }
                 step(merge, state, event);
             }

@@ -185,12 +185,12 @@ struct reading {
 
 static bool event_load(const struct reading *reading, const json_t *from, struct merge_event *out)
 {
-    static const char *const kinds[] = {"lock", "unlock", "call", "start", "use"};
+    static const char *const kinds[] = {"lock", "unlock", "call", "start", "use", "rdlock"};
     const char *kind = json_string_value(json_array_get(from, 0));
     size_t at = 0;
-    while (kind && at < 5 && strcmp(kinds[at], kind) != 0)
+    while (kind && at < 6 && strcmp(kinds[at], kind) != 0)
         at++;
-    if (!kind || at == 5)
+    if (!kind || at == 6)
         return false;
     out->kind = (enum merge_kind)at;
     const json_t *what = json_array_get(from, 1);
@@ -202,8 +202,9 @@ static bool event_load(const struct reading *reading, const json_t *from, struct
     out->line = (unsigned)json_integer_value(json_array_get(from, 4));
     switch (out->kind) {
     case MERGE_LOCK:
+    case MERGE_RDLOCK:
     case MERGE_UNLOCK:
-        if (!name || (out->kind == MERGE_LOCK && !*name))
+        if (!name || (out->kind != MERGE_UNLOCK && !*name))
             return false;
         out->what = *name ? lock_enter(reading->merge, name, reading->unit) : MERGE_ANY;
         return true;

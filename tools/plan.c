@@ -69,7 +69,7 @@ static json_t *names_of(const struct merge *merge, const uint64_t *set, bool thr
 {
     json_t *out = json_array();
     for (size_t i = 0; i < (threads ? merge->thread_count : merge->lock_count); i++)
-        if (set_has(set, i))
+        if (set_has(set, threads ? i : HELD_ALONE(i)))
             json_array_append_new(out, threads ? json_string(thread_name(merge, i))
                                                : lock_name(merge, i));
     return out;
