@@ -365,7 +365,7 @@ static void print_variables(const struct page *page)
         {"Logged: threads use them without a common lock", {"racy"}, true},
         {"Covered: every access holds the lock that is named", {"covered"}, true},
         {"Reached through pointers: assumptions that you can check",
-         {"assumed-mixed", "assumed-private", "assumed-covered"},
+         {"assumed-private", "assumed-covered"},
          true},
         {"Set once, or of one thread", {"init", "assumed-init", "private", "read-only"}, false},
     };
