@@ -57,6 +57,7 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
             return PreservedAnalyses::all();
         }
         unit_adopt_inline(unit);
+        unit_lower_atomic_calls(unit);
         unit_scan(unit);
         unit_analyse(unit);
         if (!plan_check(unit, error)) {

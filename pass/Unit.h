@@ -151,6 +151,8 @@ bool is_outside(const llvm::Function &function);
 // own: the copy here is instrumented. Those of libc that the model knows stay outside, those of
 // other libraries that it knows (inline.def) lose their body and are outside from now on.
 void unit_adopt_inline(Unit &unit);
+// AtomicCalls.cpp: calls of libatomic become atomic instructions.
+void unit_lower_atomic_calls(Unit &unit);
 // Scan.cpp: unhandled items, notes, externals, defines, calls.
 void unit_scan(Unit &unit);
 // UserModel.cpp: reads options.model_file; false and a sentence on stderr when it is malformed.

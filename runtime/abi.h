@@ -43,7 +43,9 @@
  *           mmap munmap mremap mprotect madvise
  * packet    socket bind setsockopt getsockopt ioctl if_nametoindex if_indextoname poll ppoll
  *           recvfrom recv recvmsg recvmmsg sendto send sendmsg sendmmsg close fcntl
- *           open openat read readv writev
+ *           select pselect epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
+ *           epoll_pwait2 connect listen accept accept4 shutdown getsockname getpeername
+ *           socketpair pipe pipe2 eventfd eventfd_read eventfd_write dup dup2 dup3
  * libxdp    xsk_umem__create xsk_umem__delete xsk_umem__fd xsk_socket__create
  *           xsk_socket__create_shared xsk_socket__delete xsk_socket__fd xsk_setup_xdp_prog
  *           xsk_socket__update_xskmap xsk_ring_cons__peek xsk_ring_cons__cancel
@@ -59,9 +61,18 @@
  *           pcap_get_required_select_timeout pcap_stats pcap_findalldevs
  *           pcap_freealldevs pcap_lookupdev pcap_lookupnet pcap_loop pcap_dispatch
  *           pcap_next pcap_next_ex pcap_breakloop pcap_inject pcap_sendpacket
- * effect    exit _exit quick_exit abort atexit at_quick_exit on_exit __cxa_atexit printf fprintf
- *           vfprintf vprintf puts putchar fputs fputc fwrite fflush perror __printf_chk
- *           __fprintf_chk __vfprintf_chk __vprintf_chk write syslog
+ * effect    printf fprintf vfprintf vprintf puts putchar fputs fputc fwrite fflush perror
+ *           __printf_chk __fprintf_chk __vfprintf_chk __vprintf_chk write writev exit _exit abort
+ *           quick_exit atexit at_quick_exit on_exit __cxa_atexit
+ *           syslog vsyslog openlog closelog setlogmask dprintf vdprintf
+ *           setvbuf setbuf setlinebuf flockfile funlockfile
+ *           open openat creat mkstemp read readv pread pwrite lseek stat lstat fstat
+ *           fstatat statvfs access faccessat readlink realpath chdir getcwd unlink unlinkat
+ *           rmdir remove rename renameat link symlink mkdir mkdirat mkfifo chmod fchmod
+ *           chown fchown truncate ftruncate fsync sync flock lockf isatty
+ *           opendir readdir rewinddir closedir
+ *           fopen fdopen freopen fclose fread fgets fgetc getchar ungetc getline getdelim
+ *           fscanf scanf vfscanf fseek fseeko ftell ftello rewind feof ferror clearerr fileno
  *
  * Everything below has no libc twin.
  */

@@ -31,6 +31,8 @@
 #define DESCRIPTORS_MAX 448u
 #define DESCRIPTOR_WORDS 8u
 #define WORD_SLOTS 4096u /* assigned locks and versions of words; power of two: hooks/word.h */
+#define FDS_MAX (3u + DESCRIPTORS_MAX) /* 0 .. 2, then DESCRIPTOR_BASE .. */
+#define PATH_BYTES 4096u
 #define TLS_MAX_BYTES 4096u
 
 /*
@@ -96,12 +98,12 @@ struct nf_queue {
     uint32_t reads;    /* the NF has polled or received: packets are delivered from then on */
 };
 
-/* What a descriptor of the NF stands for. See hooks/descriptor.h. */
+/* What a descriptor of the NF stands for (several after dup). See hooks/descriptor.h. */
 struct nf_descriptor {
     uint32_t family; /* enum family_id; 0: free */
     uint32_t nonblock;
-    uint32_t queue; /* families that receive packets: index of the queue + 1; else 0 */
-    uint32_t unused;
+    uint32_t queue;   /* families that receive packets: index of the queue + 1; else 0 */
+    uint32_t numbers; /* descriptors that stand for it */
     uint64_t own[DESCRIPTOR_WORDS]; /* the family's */
 };
 
@@ -128,6 +130,13 @@ struct nf_values {
     struct nf_exit_handler quick_handlers[ATEXIT_MAX];
 };
 
+/* What openlog and setlogmask said. */
+struct nf_syslog {
+    struct nf_mutex lock;
+    const char *identity; /* the NF's, or NULL */
+    int32_t options, facility, mask;
+};
+
 /*
  * Assigned lock and version of the words whose address leads here (R5, R6): hooks/word.h. The last
  * owner is the last writer, so `order` and `written` are the version.
@@ -147,6 +156,12 @@ struct image {
     struct nf_mutex keys_lock;
     struct nf_queue queues[QUEUES_MAX];
     struct nf_descriptor descriptors[DESCRIPTORS_MAX];
+    uint32_t fds[FDS_MAX + 1];  /* index of a descriptor + 1, 0: closed; the last stays 0 */
+    char directory[PATH_BYTES]; /* the NF's working directory; guarded by descriptors_lock */
+    struct nf_mutex streams_lock;
+    struct nf_stream *streams;     /* open ones: hooks/stream.h */
+    struct nf_stream *standard[3]; /* stdin, stdout, stderr */
+    struct nf_syslog syslog;
     char **environment; /* as main sees it, in the heap: what getenv points into */
     int64_t clock_floor_ns[RECORD_CLOCKS]; /* no clock goes back below this after a takeover */
     struct word_order word_orders[WORD_ORDERS];

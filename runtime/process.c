@@ -78,6 +78,8 @@ void process_set_barrier(bool up)
 void safe_enter(struct nf_thread *thread)
 {
     struct thread_run *run = run_of(thread);
+    if (run->pinned)
+        return;
     thread->saved_errno = errno;
     /* seq_cst pairs with barrier_raise: either it sees us safe or we see the barrier. */
     atomic_store(&run->safe, 1);
@@ -87,6 +89,8 @@ void safe_enter(struct nf_thread *thread)
 void safe_leave(struct nf_thread *thread)
 {
     struct thread_run *run = run_of(thread);
+    if (run->pinned)
+        return;
     for (;;) {
         atomic_store(&run->safe, 0);
         if (atomic_load(&process.barrier) == 0)
@@ -103,6 +107,20 @@ void safe_wait(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t expect
     safe_enter(thread);
     futex_wait(word, expected, timeout_ns);
     safe_leave(thread);
+}
+
+void thread_wake(uint32_t thread)
+{
+    struct thread_run *run = &process.runs[thread];
+    uint64_t one = 1;
+    atomic_fetch_add(&run->wake, 1);
+    futex_wake(&run->wake, 1);
+    if (atomic_load(&run->polls)) {
+        int saved = errno;
+        if (write(run->wake_fd - 1, &one, sizeof one) < 0)
+            ASSERT(errno == EAGAIN);
+        errno = saved;
+    }
 }
 
 void log_wait_room(struct nf_thread *thread)

@@ -71,7 +71,10 @@ struct thread_run {
     _Atomic(_Atomic uint32_t *) waits_on; /* futex of a safe_wait: a signal wakes it */
     _Atomic uint64_t accepts;             /* signals that would end or interrupt its wait */
     pid_t tid;
-    uint8_t *tcb; /* thread pointer: the program's TLS ends here */
+    _Atomic uint32_t polls; /* asleep in poll: write to wake_fd as well */
+    int wake_fd;            /* eventfd + 1, made when first needed */
+    uint32_t pinned;        /* in a hook that is not restartable: waits are not safe */
+    uint8_t *tcb;           /* thread pointer: the program's TLS ends here */
 };
 
 struct process {
@@ -113,7 +116,7 @@ static inline struct thread_run *run_of(const struct nf_thread *thread)
 __attribute__((noreturn, format(printf, 2, 3))) void process_fail(enum status status,
                                                                   const char *format, ...);
 
-/* ---- safe state; restartable hooks only ---- */
+/* ---- safe state; restartable hooks only (or, while `pinned`, no safe state at all) ---- */
 
 void safe_enter(struct nf_thread *thread);
 void safe_leave(struct nf_thread *thread);
@@ -154,6 +157,9 @@ static inline void io_kick(void)
 /* The thread waits in the runtime until `*word` may have left `expected`; a restartable wait. */
 void safe_wait(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t expected,
                int64_t timeout_ns);
+
+/* Wakes an NF thread that waits on its `wake`, by futex or in poll. Any thread. */
+void thread_wake(uint32_t thread);
 
 /* Waits for log room; not restartable, the I/O thread makes room even during a barrier. */
 void log_wait_room(struct nf_thread *thread);

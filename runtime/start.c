@@ -22,6 +22,8 @@
 #include "heap/heap.h"
 #include "hooks/environment.h"
 #include "hooks/exit.h"
+#include "hooks/descriptor.h"
+#include "hooks/effect.h"
 #include "hooks/memory_io.h"
 #include "hooks/random.h"
 #include "hooks/settings.h"
@@ -143,6 +145,7 @@ static void start_nf(int argc, char **argv, char **envp, int (*nf_main)(int, cha
     random_open();
     settings_open();
     signals_open();
+    descriptors_begin();
     process_set_mode(MODE_RECORD);
     thread_main(call_main, call);
 }

@@ -1,22 +1,28 @@
-/* See descriptor.h. Calls that open, name and close are made while starting: simple, under one
- * lock. */
+/* See descriptor.h. Calls that open, name and close are rare: simple, under one lock. */
 #include "hooks/descriptor.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "abi_internal.h"
+#include "hooks/epoll.h"
+#include "hooks/file.h"
 #include "hooks/lock.h"
 #include "hooks/queue.h"
+#include "hooks/socket.h"
 
 static const struct family *const families[FAMILIES] = {
-    [FAMILY_PACKET] = &family_packet, [FAMILY_INTERFACE] = &family_interface,
-    [FAMILY_PCAP] = &family_pcap,     [FAMILY_XSK] = &family_xsk,
-    [FAMILY_TUN] = &family_tun,
+    [FAMILY_PACKET] = &family_packet, [FAMILY_PCAP] = &family_pcap,
+    [FAMILY_XSK] = &family_xsk,       [FAMILY_TUN] = &family_tun,
+    [FAMILY_FILE] = &family_file,     [FAMILY_SOCKET] = &family_socket,
+    [FAMILY_PIPE] = &family_pipe,     [FAMILY_PAIR] = &family_pair,
+    [FAMILY_EPOLL] = &family_epoll,
 };
 
 const struct family *descriptor_family(uint32_t index)
@@ -32,37 +38,124 @@ const struct family *descriptor_owner(const char *path)
     return NULL;
 }
 
-/* The family of `fd`, when the NF calls and the descriptor is a virtual one; else NULL. */
-static inline const struct family *family_of(int fd)
+/* ---- the tables ---- */
+
+/* The lowest free number, from `lowest` on; FDS_MAX when there is none. Under descriptors_lock. */
+static uint32_t free_slot(uint32_t lowest)
 {
-    return nf_self && descriptor_is(fd) ? descriptor_family(descriptor_index(fd)) : NULL;
+    for (uint32_t slot = lowest; slot < FDS_MAX; slot++)
+        if (IMAGE->fds[slot] == 0)
+            return slot;
+    return FDS_MAX;
 }
 
-/* ---- the table ---- */
+static int slot_fd(uint32_t slot)
+{
+    return slot < 3 ? (int)slot : (int)(DESCRIPTOR_BASE + slot - 3);
+}
 
 int descriptor_open(struct nf_thread *thread, enum family_id family, bool nonblock, int protocol)
 {
     int fd = -1;
     ordered_lock(thread, &IMAGE->descriptors_lock);
-    for (uint32_t i = 0; i < DESCRIPTORS_MAX && fd < 0; i++) {
+    uint32_t slot = free_slot(0);
+    for (uint32_t i = 0; i < DESCRIPTORS_MAX && slot < FDS_MAX && fd < 0; i++) {
         struct nf_descriptor *entry = &IMAGE->descriptors[i];
         if (entry->family != FAMILY_NONE)
             continue;
         uint32_t queue = protocol < 0 ? 0 : queue_claim((uint32_t)protocol) + 1;
         if (queue > QUEUES_MAX)
             break;
-        *entry = (struct nf_descriptor){.family = family, .nonblock = nonblock, .queue = queue};
-        fd = DESCRIPTOR_BASE + (int)i;
+        *entry = (struct nf_descriptor){
+            .family = family, .nonblock = nonblock, .queue = queue, .numbers = 1};
+        IMAGE->fds[slot] = i + 1;
+        fd = slot_fd(slot);
     }
     ordered_unlock(&IMAGE->descriptors_lock);
     return fd >= 0 ? fd : fail(EMFILE);
 }
 
+/* Under descriptors_lock. */
+static void close_slot(struct nf_thread *thread, uint32_t slot)
+{
+    uint32_t index = IMAGE->fds[slot] - 1;
+    struct nf_descriptor *entry = &IMAGE->descriptors[index];
+    IMAGE->fds[slot] = 0;
+    if (--entry->numbers > 0)
+        return;
+    epoll_forget(index);
+    if (descriptor_family(index)->close)
+        descriptor_family(index)->close(thread, index);
+    if (entry->queue)
+        queue_release(descriptor_queue(index));
+    *entry = (struct nf_descriptor){0};
+}
+
+void descriptor_close(struct nf_thread *thread, int fd)
+{
+    ordered_lock(thread, &IMAGE->descriptors_lock);
+    if (descriptor_is(fd))
+        close_slot(thread, fd_slot(fd));
+    ordered_unlock(&IMAGE->descriptors_lock);
+}
+
 void descriptors_revive(void)
 {
-    for (uint32_t i = 0; i < DESCRIPTORS_MAX; i++)
-        if (IMAGE->descriptors[i].family != FAMILY_NONE && descriptor_family(i)->revive)
-            descriptor_family(i)->revive(i);
+    /* Sets of descriptors last: they name the others. */
+    for (uint32_t sets = 0; sets < 2; sets++)
+        for (uint32_t i = 0; i < DESCRIPTORS_MAX; i++) {
+            uint32_t family = IMAGE->descriptors[i].family;
+            if (family != FAMILY_NONE && (family == FAMILY_EPOLL) == (sets == 1) &&
+                families[family]->revive)
+                families[family]->revive(i);
+        }
+}
+
+/* dup and its kin: the number `wanted`, or the lowest free one from `lowest` on. */
+static int duplicate(int fd, int wanted, int lowest)
+{
+    int result = -1;
+    ordered_lock(nf_self, &IMAGE->descriptors_lock);
+    uint32_t slot = wanted >= 0 ? fd_slot(wanted) : free_slot(lowest < 3 ? (uint32_t)lowest : 3);
+    if (!descriptor_is(fd) || (wanted >= 0 && slot == FDS_MAX)) {
+        errno = EBADF;
+    } else if (slot == FDS_MAX) {
+        errno = EMFILE;
+    } else if (wanted >= 0 && slot == fd_slot(fd)) {
+        result = fd;
+    } else {
+        if (IMAGE->fds[slot])
+            close_slot(nf_self, slot);
+        IMAGE->fds[slot] = IMAGE->fds[fd_slot(fd)];
+        IMAGE->descriptors[IMAGE->fds[slot] - 1].numbers++;
+        result = slot_fd(slot);
+    }
+    ordered_unlock(&IMAGE->descriptors_lock);
+    return result;
+}
+
+HOOK int __palisade_dup(int fd)
+{
+    return nf_self ? duplicate(fd, -1, 0) : dup(fd);
+}
+
+HOOK int __palisade_dup2(int fd, int wanted)
+{
+    if (nf_self == NULL)
+        return dup2(fd, wanted);
+    if (wanted >= 0 && fd_slot(wanted) == FDS_MAX)
+        process_fail(STATUS_UNMODELLED,
+                     "dup2 to descriptor %d cannot be replayed: Palisade's numbers are 0 to 2 and "
+                     "from %d on; use the number that dup gives (G8)",
+                     wanted, DESCRIPTOR_BASE);
+    return duplicate(fd, wanted < 0 ? INT32_MAX : wanted, 0);
+}
+
+HOOK int __palisade_dup3(int fd, int wanted, int flags)
+{
+    if (nf_self == NULL)
+        return dup3(fd, wanted, flags);
+    return fd == wanted ? fail(EINVAL) : __palisade_dup2(fd, wanted);
 }
 
 HOOK int __palisade_socket(int domain, int type, int protocol)
@@ -76,29 +169,22 @@ HOOK int __palisade_socket(int domain, int type, int protocol)
     if (domain == AF_PACKET)
         process_fail(STATUS_UNMODELLED, "AF_PACKET sockets of type SOCK_DGRAM are not supported; "
                                         "use SOCK_RAW (G8)");
-    if (domain == AF_INET && type == SOCK_DGRAM)
-        return descriptor_open(nf_self, FAMILY_INTERFACE, nonblock, -1);
+    if (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX)
+        return socket_open(nf_self, domain, type, protocol, nonblock);
     if (process.options.unmodelled == OPTION_UNMODELLED_ALLOW)
         return socket(domain, type, protocol);
-    process_fail(STATUS_UNMODELLED,
-                 "socket: family %d, type %d cannot be replayed yet, only AF_PACKET can; or set "
-                 "unmodelled=allow (G8)",
-                 domain, type);
+    process_fail(
+        STATUS_UNMODELLED,
+        "socket: family %d, type %d cannot be replayed; packet, IPv4, IPv6 and Unix sockets "
+        "can; or set unmodelled=allow (G8)",
+        domain, type);
 }
 
 HOOK int __palisade_close(int fd)
 {
-    const struct family *family = family_of(fd);
-    if (family == NULL)
-        return close(fd);
-    uint32_t index = descriptor_index(fd);
-    ordered_lock(nf_self, &IMAGE->descriptors_lock);
-    if (family->close)
-        family->close(nf_self, index);
-    if (IMAGE->descriptors[index].queue)
-        queue_release(descriptor_queue(index));
-    IMAGE->descriptors[index] = (struct nf_descriptor){0};
-    ordered_unlock(&IMAGE->descriptors_lock);
+    if (family_of(fd) == NULL)
+        return to_libc() ? close(fd) : fail(EBADF); /* never the runtime's own */
+    descriptor_close(nf_self, fd);
     return 0;
 }
 
@@ -108,7 +194,7 @@ HOOK int __palisade_bind(int fd, const struct sockaddr *address, socklen_t lengt
 {
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return bind(fd, address, length);
+        return to_libc() ? bind(fd, address, length) : fail(EBADF);
     return family->bind ? family->bind(nf_self, descriptor_index(fd), address, length)
                         : fail(ENOTSOCK);
 }
@@ -117,7 +203,7 @@ HOOK int __palisade_setsockopt(int fd, int level, int name, const void *value, s
 {
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return setsockopt(fd, level, name, value, length);
+        return to_libc() ? setsockopt(fd, level, name, value, length) : fail(EBADF);
     return family->set_option
                ? family->set_option(nf_self, descriptor_index(fd), level, name, value, length)
                : fail(ENOTSOCK);
@@ -127,7 +213,7 @@ HOOK int __palisade_getsockopt(int fd, int level, int name, void *value, socklen
 {
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return getsockopt(fd, level, name, value, length);
+        return to_libc() ? getsockopt(fd, level, name, value, length) : fail(EBADF);
     return family->get_option
                ? family->get_option(nf_self, descriptor_index(fd), level, name, value, length)
                : fail(ENOTSOCK);
@@ -141,7 +227,7 @@ HOOK int __palisade_ioctl(int fd, unsigned long request, ...)
     va_end(arguments);
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return ioctl(fd, request, argument);
+        return to_libc() ? ioctl(fd, request, argument) : fail(EBADF);
     if (request == FIONBIO) {
         IMAGE->descriptors[descriptor_index(fd)].nonblock = *(const int *)argument != 0;
         return 0;
@@ -156,18 +242,29 @@ HOOK int __palisade_fcntl(int fd, int command, ...)
     va_start(arguments, command);
     long argument = va_arg(arguments, long);
     va_end(arguments);
-    if (family_of(fd) == NULL)
-        return fcntl(fd, command, argument);
+    const struct family *family = family_of(fd);
+    if (family == NULL)
+        return to_libc() ? fcntl(fd, command, argument) : fail(EBADF);
     struct nf_descriptor *entry = &IMAGE->descriptors[descriptor_index(fd)];
     switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        return duplicate(fd, -1, argument < 0 ? 0 : (int)(argument < 3 ? argument : 3));
     case F_GETFL:
-        return O_RDWR | (entry->nonblock ? O_NONBLOCK : 0);
+        return (family->flags ? family->flags(descriptor_index(fd)) : O_RDWR) |
+               (entry->nonblock ? O_NONBLOCK : 0);
     case F_SETFL:
         entry->nonblock = (argument & O_NONBLOCK) != 0;
         return 0;
     case F_GETFD:
     case F_SETFD:
         return 0;
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+        return entry->family == FAMILY_FILE
+                   ? file_lock(nf_self, descriptor_index(fd), command, (struct flock *)argument)
+                   : fail(EINVAL);
     default:
         return fail(EINVAL);
     }
@@ -180,16 +277,17 @@ int palisade_recvmmsg_restartable(int fd, struct mmsghdr *messages, unsigned int
 {
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return recvmmsg(fd, messages, count, flags, timeout);
-    return family->receive ? family->receive(nf_self, descriptor_index(fd), messages, count, flags)
-                           : fail(ENOTSOCK);
+        return to_libc() ? recvmmsg(fd, messages, count, flags, timeout) : fail(EBADF);
+    return family->receive && family->socket
+               ? family->receive(nf_self, descriptor_index(fd), messages, count, flags)
+               : fail(ENOTSOCK);
 }
 
 ssize_t palisade_recvmsg_restartable(int fd, struct msghdr *message, int flags)
 {
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return recvmsg(fd, message, flags);
+        return to_libc() ? recvmsg(fd, message, flags) : fail(EBADF);
     struct mmsghdr one = {.msg_hdr = *message};
     if (palisade_recvmmsg_restartable(fd, &one, 1, flags, NULL) < 0)
         return -1;
@@ -202,7 +300,7 @@ ssize_t palisade_recvfrom_restartable(int fd, void *buffer, size_t room, int fla
 {
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return recvfrom(fd, buffer, room, flags, address, length);
+        return to_libc() ? recvfrom(fd, buffer, room, flags, address, length) : fail(EBADF);
     struct iovec piece = {.iov_base = buffer, .iov_len = room};
     struct mmsghdr one = {.msg_hdr = {.msg_iov = &piece,
                                       .msg_iovlen = 1,
@@ -224,8 +322,8 @@ int palisade_sendmmsg_restartable(int fd, struct mmsghdr *messages, unsigned int
 {
     const struct family *family = family_of(fd);
     if (family == NULL)
-        return sendmmsg(fd, messages, count, flags);
-    return family->transmit
+        return to_libc() ? sendmmsg(fd, messages, count, flags) : fail(EBADF);
+    return family->transmit && family->socket
                ? family->transmit(nf_self, descriptor_index(fd), messages, count, flags)
                : fail(ENOTSOCK);
 }
@@ -233,7 +331,7 @@ int palisade_sendmmsg_restartable(int fd, struct mmsghdr *messages, unsigned int
 ssize_t palisade_sendmsg_restartable(int fd, const struct msghdr *message, int flags)
 {
     if (family_of(fd) == NULL)
-        return sendmsg(fd, message, flags);
+        return to_libc() ? sendmsg(fd, message, flags) : fail(EBADF);
     struct mmsghdr one = {.msg_hdr = *message};
     return palisade_sendmmsg_restartable(fd, &one, 1, flags) < 0 ? -1 : (ssize_t)one.msg_len;
 }
@@ -242,7 +340,7 @@ ssize_t palisade_sendto_restartable(int fd, const void *bytes, size_t length, in
                                     const struct sockaddr *address, socklen_t address_length)
 {
     if (family_of(fd) == NULL)
-        return sendto(fd, bytes, length, flags, address, address_length);
+        return to_libc() ? sendto(fd, bytes, length, flags, address, address_length) : fail(EBADF);
     struct iovec piece = {.iov_base = (void *)bytes, .iov_len = length};
     struct mmsghdr one = {.msg_hdr = {.msg_iov = &piece,
                                       .msg_iovlen = 1,

@@ -3,47 +3,25 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "abi_internal.h"
 #include "replay/replay.h"
 
-#define EFFECT_MAX_BYTES 4096
 #define EFFECTS_MAX 4096u /* queued; more wait: back-pressure */
-
-struct effect {
-    struct effect *next;
-    uint32_t thread;
-    int fd;
-    uint64_t number;
-    struct positions vor;
-    uint32_t length;
-    char bytes[];
-};
+#define SETTLE_PIECE_NS 1000000
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct effect *first, **last = &first; /* guarded by mutex */
 static _Atomic uint32_t queued;
-static _Atomic uint32_t exit_status;
+static _Atomic uint32_t fences_passed;                 /* futex word */
+static _Atomic uint64_t files_queued, files_performed; /* counted */
 
-static void enqueue(struct nf_thread *thread, int fd, const char *bytes, uint32_t length,
-                    bool replayed)
+/* ---- queueing ---- */
+
+static void push(struct effect *effect)
 {
-    struct effect *effect = malloc(sizeof *effect + length);
-    if (effect == NULL)
-        process_fail(STATUS_MEMORY, "no memory to hold the program's output until it is stable");
-    *effect = (struct effect){
-        .thread = thread->core.index, .fd = fd, .number = thread->core.effects, .length = length};
-    memcpy(effect->bytes, bytes, length);
-    if (!replayed) {
-        effect->vor.threads = IMAGE->thread_count;
-        for (uint32_t t = 0; t < effect->vor.threads; t++)
-            effect->vor.at[t] = log_published(process.logs[t]);
-    }
     pthread_mutex_lock(&mutex);
     *last = effect;
     last = &effect->next;
@@ -52,21 +30,149 @@ static void enqueue(struct nf_thread *thread, int fd, const char *bytes, uint32_
     io_kick();
 }
 
-static void effect(struct nf_thread *thread, int fd, const char *bytes, size_t length)
+static void vor_now(struct positions *vor)
 {
-    int64_t value;
-    if (length == 0)
-        return;
+    vor->threads = IMAGE->thread_count;
+    for (uint32_t t = 0; t < vor->threads; t++)
+        vor->at[t] = log_published(process.logs[t]);
+}
+
+static struct effect *make(const struct effect *like, uint32_t length)
+{
+    struct effect *effect = malloc(sizeof *effect + length);
+    if (effect == NULL)
+        process_fail(STATUS_MEMORY, "no memory to hold the program's output until it is stable");
+    *effect = *like;
+    effect->next = NULL;
+    effect->done = 0;
+    effect->length = length;
+    effect->vor.threads = 0;
+    return effect;
+}
+
+static void enqueue(struct nf_thread *thread, const struct effect *like, const struct iovec *pieces,
+                    uint32_t count, bool replayed)
+{
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < count; i++)
+        length += (uint32_t)pieces[i].iov_len;
+    struct effect *effect = make(like, length);
+    effect->thread = thread->core.index;
+    effect->number = thread->core.effects;
+    for (uint32_t i = 0, at = 0; i < count; at += (uint32_t)pieces[i++].iov_len)
+        if (pieces[i].iov_len)
+            memcpy(effect->bytes + at, pieces[i].iov_base, pieces[i].iov_len);
+    if (!replayed)
+        vor_now(&effect->vor);
+    if (effect->native) {
+        native_keep(effect->native);
+        atomic_fetch_add(&effect->native->queued, 1);
+        atomic_fetch_add(&effect->native->queued_bytes, length);
+    }
+    if (effect->file)
+        atomic_fetch_add(&files_queued, 1);
+    push(effect);
+}
+
+int64_t effect_emit(struct nf_thread *thread, const char *what, int64_t verdict,
+                    const struct effect *like, const struct iovec *pieces, uint32_t count)
+{
     for (uint32_t waiting;
          process_mode() == MODE_RECORD && (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
         futex_wait(&queued, waiting, 1000000);
+    int64_t value;
     bool replayed = REPLAYED_ALONE(
-        thread, "output", ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
-    if (!replayed)
-        ev_number_record(&thread->core, log_ready(thread), 0, 0);
+        thread, what, ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
+    if (!replayed) {
+        value = verdict;
+        ev_number_record(&thread->core, log_ready(thread), value, 0);
+    }
+    if (value != 0)
+        return value;
     thread->core.effects++;
     if (!replayed || thread->core.effects > process.effects_done[thread->core.index])
-        enqueue(thread, fd, bytes, (uint32_t)length, replayed);
+        enqueue(thread, like, pieces, count, replayed);
+    return 0;
+}
+
+int64_t effect_stream(struct nf_thread *thread, const char *what, int64_t verdict,
+                      const struct effect *like, const struct iovec *pieces, uint32_t count)
+{
+    struct effect each = *like;
+    for (uint32_t i = 0; i < count; i++)
+        for (size_t at = 0; at < pieces[i].iov_len;) {
+            size_t left = pieces[i].iov_len - at;
+            struct iovec piece = {.iov_base = (uint8_t *)pieces[i].iov_base + at,
+                                  .iov_len = left < EFFECT_MAX_BYTES ? left : EFFECT_MAX_BYTES};
+            int64_t refused = effect_emit(thread, what, verdict, &each, &piece, 1);
+            if (refused)
+                return refused;
+            verdict = 0;
+            each.offset += (int64_t)piece.iov_len;
+            at += piece.iov_len;
+        }
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+struct fence {
+    _Atomic uint32_t passed;
+};
+
+static bool pass_fence(struct effect *effect)
+{
+    struct fence *fence;
+    memcpy(&fence, effect->bytes, sizeof fence);
+    atomic_store(&fence->passed, 1);
+    atomic_fetch_add(&fences_passed, 1);
+    futex_wake(&fences_passed, INT32_MAX);
+    return true;
+}
+
+void effects_settle(struct nf_thread *thread)
+{
+    (void)thread;
+    if (process.memory_io)
+        return; /* nothing becomes stable there */
+    struct fence fence = {0}, *pointer = &fence;
+    struct effect like = {.perform = pass_fence};
+    struct effect *effect = make(&like, sizeof pointer);
+    memcpy(effect->bytes, &pointer, sizeof pointer);
+    vor_now(&effect->vor);
+    push(effect);
+    for (;;) {
+        uint32_t seen = atomic_load(&fences_passed);
+        if (atomic_load(&fence.passed))
+            return;
+        futex_wait(&fences_passed, seen, SETTLE_PIECE_NS);
+        io_kick();
+    }
+}
+
+void effects_files_written(void)
+{
+    uint64_t until = atomic_load(&files_queued);
+    while (process_mode() == MODE_RECORD && !process.memory_io &&
+           atomic_load(&files_performed) < until) {
+        uint32_t seen = atomic_load(&queued);
+        if (atomic_load(&files_performed) < until)
+            futex_wait(&queued, seen, SETTLE_PIECE_NS);
+    }
+}
+
+/* ---- performing ---- */
+
+int effect_native(struct effect *effect)
+{
+    struct native *native = effect->native;
+    int fd = atomic_load(&native->fd);
+    if (fd >= 0 || native->orphan == NULL || native->refused)
+        return fd;
+    fd = native->reopen(native->orphan);
+    native->refused = fd < 0;
+    atomic_store(&native->fd, fd);
+    return fd;
 }
 
 /*
@@ -79,33 +185,56 @@ static bool writable(int fd)
     return poll(&out, 1, 0) != 0; /* an error, too, is told by write */
 }
 
+bool effect_write(struct effect *effect)
+{
+    int fd = effect_native(effect);
+    if (fd >= 0 && !writable(fd))
+        return false;
+    while (fd >= 0 && effect->done < effect->length) {
+        ssize_t n = write(fd, effect->bytes + effect->done, effect->length - effect->done);
+        if (n < 0 && errno == EAGAIN)
+            return false;
+        if (n == 0 || (n < 0 && errno != EINTR))
+            break; /* a closed stdout is the NF's user's wish */
+        effect->done += n > 0 ? (uint32_t)n : 0;
+    }
+    return true;
+}
+
+static void finish(struct effect *effect)
+{
+    if (effect->file)
+        atomic_fetch_add(&files_performed, 1);
+    if (effect->native) {
+        atomic_fetch_sub(&effect->native->queued, 1);
+        atomic_fetch_sub(&effect->native->queued_bytes, effect->length);
+        futex_wake(&effect->native->queued_bytes, INT32_MAX);
+        native_put(effect->native);
+    }
+    free(effect);
+}
+
 uint32_t effects_perform(const struct positions *stable, uint32_t limit,
                          void (*done)(void *context, uint32_t thread, uint64_t number),
-                         void *context)
+                         bool (*acknowledged)(void *context), void *context)
 {
     uint32_t performed = 0;
     while (performed < limit && atomic_load(&queued) > 0) {
         pthread_mutex_lock(&mutex);
         struct effect *head = first;
-        if (head && positions_cover(stable, &head->vor) && writable(head->fd)) {
-            first = head->next;
-            if (first == NULL)
-                last = &first;
-            atomic_fetch_sub(&queued, 1);
-        } else {
-            head = NULL;
-        }
         pthread_mutex_unlock(&mutex);
-        if (head == NULL)
+        if (head == NULL || !positions_cover(stable, &head->vor) ||
+            (head->number == 0 && !acknowledged(context)) || !head->perform(head))
             break;
-        for (uint32_t written = 0; written < head->length;) {
-            ssize_t n = write(head->fd, head->bytes + written, head->length - written);
-            if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-                break; /* a closed stdout is the NF's user's wish */
-            written += n > 0 ? (uint32_t)n : 0;
-        }
-        done(context, head->thread, head->number);
-        free(head);
+        pthread_mutex_lock(&mutex);
+        first = head->next;
+        if (first == NULL)
+            last = &first;
+        atomic_fetch_sub(&queued, 1);
+        pthread_mutex_unlock(&mutex);
+        if (head->number)
+            done(context, head->thread, head->number);
+        finish(head);
         performed++;
     }
     return performed;
@@ -114,185 +243,4 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
 bool effects_pending(void)
 {
     return atomic_load(&queued) > 0;
-}
-
-uint32_t effects_exit_status(void)
-{
-    return atomic_load(&exit_status);
-}
-
-void effects_exit(struct nf_thread *thread, int status)
-{
-    int64_t value;
-    if (!REPLAYED_ALONE(thread, "exit",
-                        ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
-        ev_number_record(&thread->core, log_ready(thread), 0, 0);
-    else
-        replay_thread_gone();
-    atomic_store(&exit_status, (uint32_t)(status & 0xff) + 1);
-    io_kick();
-    for (;;)
-        pause(); /* the I/O thread ends the process when everything is stable */
-}
-
-/* ---- hooks: stdio on stdout and stderr ---- */
-
-static int stream_fd(FILE *stream)
-{
-    int fd = fileno(stream);
-    if (fd != STDOUT_FILENO && fd != STDERR_FILENO)
-        process_fail(STATUS_UNMODELLED,
-                     "writing to a file (descriptor %d) cannot be replayed yet; "
-                     "only stdout and stderr are (G8)",
-                     fd);
-    return fd;
-}
-
-/* Long texts are several effects. */
-static void effects(struct nf_thread *thread, int fd, const char *bytes, size_t length)
-{
-    for (size_t done = 0; done < length;) {
-        size_t piece = length - done > EFFECT_MAX_BYTES ? EFFECT_MAX_BYTES : length - done;
-        effect(thread, fd, bytes + done, piece);
-        done += piece;
-    }
-}
-
-static int print(FILE *stream, const char *format, va_list arguments)
-{
-    if (nf_self == NULL)
-        return vfprintf(stream, format, arguments);
-    char text[EFFECT_MAX_BYTES], *longer = NULL;
-    va_list again;
-    va_copy(again, arguments);
-    int length = vsnprintf(text, sizeof text, format, arguments);
-    if (length >= (int)sizeof text) {
-        longer = malloc((size_t)length + 1);
-        if (longer == NULL)
-            process_fail(STATUS_MEMORY, "no memory to print %d bytes", length);
-        vsnprintf(longer, (size_t)length + 1, format, again);
-    }
-    va_end(again);
-    if (length > 0)
-        effects(nf_self, stream_fd(stream), longer ? longer : text, (size_t)length);
-    free(longer);
-    return length;
-}
-
-#define PRINT(stream, format)                                                                      \
-    va_list arguments;                                                                             \
-    va_start(arguments, format);                                                                   \
-    int length = print(stream, format, arguments);                                                 \
-    va_end(arguments);                                                                             \
-    return length
-
-HOOK int __palisade_printf(const char *format, ...)
-{
-    PRINT(stdout, format);
-}
-
-HOOK int __palisade___printf_chk(int flag, const char *format, ...)
-{
-    (void)flag;
-    PRINT(stdout, format);
-}
-
-HOOK int __palisade_fprintf(FILE *stream, const char *format, ...)
-{
-    PRINT(stream, format);
-}
-
-HOOK int __palisade___fprintf_chk(FILE *stream, int flag, const char *format, ...)
-{
-    (void)flag;
-    PRINT(stream, format);
-}
-
-HOOK int __palisade_vprintf(const char *format, va_list arguments)
-{
-    return print(stdout, format, arguments);
-}
-
-HOOK int __palisade___vprintf_chk(int flag, const char *format, va_list arguments)
-{
-    (void)flag;
-    return print(stdout, format, arguments);
-}
-
-HOOK int __palisade_vfprintf(FILE *stream, const char *format, va_list arguments)
-{
-    return print(stream, format, arguments);
-}
-
-HOOK int __palisade___vfprintf_chk(FILE *stream, int flag, const char *format, va_list arguments)
-{
-    (void)flag;
-    return print(stream, format, arguments);
-}
-
-HOOK size_t __palisade_fwrite(const void *bytes, size_t size, size_t count, FILE *stream)
-{
-    if (nf_self == NULL)
-        return fwrite(bytes, size, count, stream);
-    effects(nf_self, stream_fd(stream), bytes, size * count);
-    return count;
-}
-
-HOOK int __palisade_fputs(const char *text, FILE *stream)
-{
-    return __palisade_fwrite(text, 1, strlen(text), stream) == 0 && *text ? EOF : 1;
-}
-
-HOOK int __palisade_puts(const char *text)
-{
-    return __palisade_printf("%s\n", text);
-}
-
-HOOK int __palisade_fputc(int byte, FILE *stream)
-{
-    char one = (char)byte;
-    return __palisade_fwrite(&one, 1, 1, stream) == 1 ? (unsigned char)byte : EOF;
-}
-
-HOOK int __palisade_putchar(int byte)
-{
-    return __palisade_fputc(byte, stdout);
-}
-
-HOOK int __palisade_putc(int byte, FILE *stream)
-{
-    return __palisade_fputc(byte, stream);
-}
-
-HOOK int __palisade_fflush(FILE *stream)
-{
-    return nf_self ? 0 : fflush(stream); /* effects are not buffered */
-}
-
-HOOK void __palisade_perror(const char *text)
-{
-    int error = errno;
-    if (text && *text)
-        __palisade_fprintf(stderr, "%s: %s\n", text, strerror(error));
-    else
-        __palisade_fprintf(stderr, "%s\n", strerror(error));
-}
-
-ssize_t effect_write(int fd, const void *bytes, size_t length)
-{
-    if (fd == STDOUT_FILENO)
-        return (ssize_t)__palisade_fwrite(bytes, 1, length, stdout);
-    if (fd == STDERR_FILENO)
-        return (ssize_t)__palisade_fwrite(bytes, 1, length, stderr);
-    process_fail(STATUS_UNMODELLED, "write to descriptor %d cannot be replayed yet (G8)", fd);
-}
-
-HOOK void __palisade_syslog(int priority, const char *format, ...)
-{
-    char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    __palisade_fprintf(stderr, "syslog %d: %s\n", priority & 7, text);
 }

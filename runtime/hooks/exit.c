@@ -14,7 +14,8 @@
 #include "abi_internal.h"
 #include "hooks/effect.h"
 #include "hooks/lock.h"
-#include "process.h"
+#include "hooks/stream.h"
+#include "replay/replay.h"
 
 #define V (&IMAGE->values)
 
@@ -53,9 +54,33 @@ static void run(struct nf_exit_handler *handlers, uint32_t *count, int status)
     }
 }
 
+/* ---- the end ---- */
+
+static _Atomic uint32_t exit_status;
+
+uint32_t effects_exit_status(void)
+{
+    return atomic_load(&exit_status);
+}
+
+void effects_exit(struct nf_thread *thread, int status)
+{
+    int64_t value;
+    if (!REPLAYED_ALONE(thread, "exit",
+                        ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value)))
+        ev_number_record(&thread->core, log_ready(thread), 0, 0);
+    else
+        replay_thread_gone();
+    atomic_store(&exit_status, (uint32_t)(status & 0xff) + 1);
+    io_kick();
+    for (;;)
+        pause(); /* the I/O thread ends the process when everything is stable */
+}
+
 void exit_normally(struct nf_thread *thread, int status)
 {
     run(V->exit_handlers, &V->exit_count, status);
+    stdio_flush_all(thread);
     effects_exit(thread, status);
 }
 
@@ -77,7 +102,7 @@ HOOK __attribute__((noreturn)) void __palisade_quick_exit(int status)
 {
     if (nf_self == NULL)
         quick_exit(status);
-    run(V->quick_handlers, &V->quick_count, status);
+    run(V->quick_handlers, &V->quick_count, status); /* and no stream is flushed */
     effects_exit(nf_self, status);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Interfaces as the NF sees them: the ports that the input logger announced. Programs ask for them
- * by name, or by ioctl on any socket, often one opened just for that (FAMILY_INTERFACE).
+ * by name, or by ioctl on any socket, often one opened just for that.
  */
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -103,8 +103,3 @@ int interface_control(struct nf_thread *thread, uint32_t index, unsigned long re
     }
     return 0;
 }
-
-const struct family family_interface = {
-    .name = "AF_INET socket",
-    .control = interface_control,
-};

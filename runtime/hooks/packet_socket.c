@@ -259,6 +259,7 @@ static short ready(uint32_t index, short events)
 
 const struct family family_packet = {
     .name = "AF_PACKET socket",
+    .socket = true,
     .receive = receive,
     .transmit = transmit,
     .bind = bind_port,

@@ -70,8 +70,7 @@ void queue_wake(struct queue *queue)
         uint32_t thread = (uint32_t)__builtin_ctzll(waiters);
         waiters &= waiters - 1;
         atomic_fetch_and(&queue->waiters, ~(1ull << thread));
-        atomic_fetch_add(&process.runs[thread].wake, 1);
-        futex_wake(&process.runs[thread].wake, 1);
+        thread_wake(thread);
     }
 }
 

@@ -113,9 +113,8 @@ uint64_t signal_unblocked(const struct nf_thread *thread)
 static void wake_all(void)
 {
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
-        struct thread_run *run = &process.runs[t];
-        atomic_fetch_add(&run->wake, 1);
-        _Atomic uint32_t *word = atomic_load(&run->waits_on);
+        thread_wake(t);
+        _Atomic uint32_t *word = atomic_load(&process.runs[t].waits_on);
         if (word)
             futex_wake(word, INT32_MAX);
     }

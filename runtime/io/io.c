@@ -5,16 +5,19 @@
 #include "io/io.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/assert.h"
 #include "hooks/effect.h"
 #include "hooks/signal.h"
+#include "hooks/socket.h"
 #include "io/counters.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
@@ -123,6 +126,15 @@ static void effect_done(void *context, uint32_t thread, uint64_t number)
     io_send_ol(NULL, &message);
 }
 
+/* Has the output logger's kernel all we told it? Its process reads that even after our death. */
+static bool effects_known(void *context)
+{
+    (void)context;
+    int unread = 0;
+    return lifeline_queued(io.ol_line) == 0 &&
+           ioctl(lifeline_fd(io.ol_line), SIOCOUTQ, &unread) == 0 && unread == 0;
+}
+
 static void snapshot_report(void)
 {
     const struct snapshot_figures *figures = snapshot_figures();
@@ -175,7 +187,8 @@ static void exit_round(void)
     if (since_ns == 0)
         since_ns = io.now_ns;
     struct link *link = wire_link(io.ol_wire);
-    bool clean = !ship_pending() && !effects_pending() && link_next_wake(link) == INT64_MAX;
+    bool clean = !ship_pending() && !effects_pending() && !socket_backlogs_pending() &&
+                 link_next_wake(link) == INT64_MAX;
     if (!clean && io.now_ns - since_ns < EXIT_PATIENCE_NS)
         return;
     struct message message = {.kind = MESSAGE_REFUSE,
@@ -278,7 +291,8 @@ void io_run(enum io_phase phase)
         service_lifelines();
         if (io.phase == IO_LIVE) {
             ship_update_stable();
-            work += effects_perform(&io.stable, 64, effect_done, NULL);
+            socket_backlogs();
+            work += effects_perform(&io.stable, 64, effect_done, effects_known, NULL);
             work += snapshot_round();
             io.next_timer_ns = signals_round(io.now_ns);
             exit_round();

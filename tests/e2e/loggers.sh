@@ -222,6 +222,7 @@ if [ "$ports" != ethernet ]; then
     start_nf $backup_slot master; master=$nf_pid
     wait_for "$scratch/nf$backup_slot.err" ready
     traffic 200; check "a device that is down loses packets" 1 $?
+    wait_for "$scratch/ol.journal" port_down
     check "told once" 1 "$(event_count "$scratch/ol.journal" port_down)"
     in_ns $box ip link set p1 up
     kill -TERM "$master"; wait "$master"

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tor
 from driver import FAULTS_SHOWN, Load, Run, Tortured, packet_socket  # noqa: E402, F401
 
 KILLS = 5
-PROGRAMS = ("atomics", "blocks", "capture", "rings", "values")  # beside torture itself: torture/*.c
+PROGRAMS = ("atomics", "blocks", "capture", "files", "rings", "values")  # beside torture itself: torture/*.c
 SNAPSHOT_MS = (200, 1000, 3000, 200, 50)  # short replays and long ones
 
 
@@ -88,4 +88,9 @@ def tests(seed):
     cases.append((f"torture-values-twice-seed-{seed}", torture(seed, "values", twice=True)))
     cases.append((f"torture-values-undisturbed-seed-{seed}", torture(seed, "values", kill=False)))
     cases.append(("torture-values-terminated", terminated))
+    cases.append((f"torture-files-twice-seed-{seed}", torture(seed, "files", twice=True)))
+    for moment in ("write", "rename"):
+        for number, s in enumerate(seeds[:2], 1):
+            cases.append((f"torture-files-{moment}-{number}-seed-{s}",
+                          torture(s, "files", moment=moment, snapshot_ms=SNAPSHOT_MS[number - 1])))
     return cases

@@ -225,9 +225,7 @@ STATEMENTS = (
     ("carrier", "ioctl(tun, TUNSETIFF, &request); ioctl(tun, TUNSETCARRIER, &ask)", "/dev/net/tun"),
     ("address", "ioctl(ask, SIOCSIFADDR, &request)", "SIOCSIFADDR", "lan", "loggers"),
     ("mtu", "ioctl(ask, SIOCSIFMTU, &request)", "SIOCSIFMTU", "lan"),
-    ("open", 'return open("/etc/hostname", O_RDONLY)', "/etc/hostname"),
     ("read", "return (int)read(0, bytes, sizeof bytes)", "read of descriptor 0"),
-    ("write", 'return (int)write(7, "x", 1)', "descriptor 7"),
     ("unbound-poll", "poll(&sockets, 1, 100)", "AF_PACKET", "bound"),
     ("unbound-recv", "recv(packets, bytes, sizeof bytes, 0)", "AF_PACKET", "bound"))
 

@@ -27,10 +27,10 @@ struct __attribute__((packed)) crooked {
 
 void words(volatile struct crooked *at)
 {
-    // CHECK: unhandled.c:[[@LINE+2]]: volatile access that may not be aligned
-    // CHECK-NEXT: use aligned integers
+    // CHECK: unhandled.c:[[@LINE+1]]: volatile access that may not be aligned
     at->word = 1;
-    // CHECK: unhandled.c:[[@LINE+1]]: volatile access of a type that is no word
+    // CHECK: unhandled.c:[[@LINE+2]]: volatile access of a type that is no word
+    // CHECK-NEXT: use aligned integers
     *(volatile long double *)odd = 1;
     volatile long double own = 1; // nobody else's
     __atomic_store_n(&plain, own > 0, __ATOMIC_RELEASE);

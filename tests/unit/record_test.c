@@ -109,7 +109,7 @@ static int decode(const char *bytes, size_t length, position start)
 Test(record, malformed_ones_are_refused)
 {
     cr_assert_eq(DECODE("\x00\x01"), -EBADMSG); /* kinds */
-    cr_assert_eq(DECODE("\x0d\x01"), -EBADMSG);
+    cr_assert_eq(DECODE("\x0e\x01"), -EBADMSG);
     cr_assert_eq(DECODE("\x0f\x01"), -EBADMSG);
     cr_assert_eq(DECODE("\x01\x80\x00"), -EBADMSG); /* overlong varints */
     cr_assert_eq(DECODE("\x01\xff\x80\x00"), -EBADMSG);

@@ -6,6 +6,7 @@ flow, the clock never going back; per worker and port its own numbers ascending;
 answered once. The lines on stdout (effects) come at least once, in order, and repeated ones alike.
 """
 
+import os
 import random
 import re
 import select
@@ -20,6 +21,7 @@ import time
 from demolib.gateway import Cold, Journal, Program, wait_until
 from demolib.processes import Process, socket_inside
 from demolib.topology import Topology
+from files import Ends
 
 REQUEST = struct.Struct("<QQQ")
 ANSWER = struct.Struct("<15Q")
@@ -57,16 +59,23 @@ def frame(number, flow):
 class Tortured(Cold):
     names, ports = ("lan", "wan"), ("lan=lan", "wan=wan")
 
-    def __init__(self, topology, programs, program="torture", backup=True, **settings):
+    def __init__(self, topology, programs, program="torture", arguments=(), backup=True,
+                 **settings):
         self.settings = settings
-        super().__init__(topology, programs, Program(program, self.names, "", self.ports), backup)
+        self.arguments, self.programs = tuple(arguments), programs
+        super().__init__(topology, programs,
+                         Program(program, (*self.names, *self.arguments), "", self.ports), backup)
 
     def nf_command(self, role, program=None, options=None):
         command, environment = super().nf_command(role, program, options)
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
-        return command, {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())}
+        environment = {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())}
+        if self.arguments:  # files.py: its directory
+            environment |= {"LD_PRELOAD": os.path.join(self.programs, "../lib/moment.so"),
+                            "PALISADE_MOMENT": self.arguments[0]}
+        return command, environment
 
     def relieve(self):
         """The backup reigns: it is the master now, and a new backup starts where that was."""
@@ -223,8 +232,8 @@ class Run:
     gateway_class, load_class = Tortured, Load
 
     def __init__(self, stage, seed, program="torture", kill=True, twice=False, seconds=4.0,
-                 rate=400, hog=False, **settings):
-        self.program = program
+                 rate=400, hog=False, moment=None, **settings):
+        self.program, self.moment = program, moment
         self.stage, self.seed, self.kill, self.twice = stage, seed, kill, twice
         self.seconds, self.rate, self.hog, self.settings = seconds, rate, hog, settings
         self.random = random.Random(seed)
@@ -253,15 +262,21 @@ class Run:
             time.sleep(0.02)
 
     def _conduct(self, topology):
+        self.ends = Ends(topology) if self.program == "files" else None
         gateway = self.gateway = self.gateway_class(topology, self.stage.programs, self.program,
+                                                    self.ends.arguments() if self.ends else (),
                                                     **self.settings)
         gateway.wait_ready()
+        if self.ends:
+            self.ends.begin()
         load = self.load_class(topology, self.seed, self.rate)
         began, kill_ns = time.monotonic(), None
         try:
             if self.kill:
                 self._tend_until(began + self.random.uniform(0.15, 0.7) * self.seconds, None)
                 self.memory.append(memory_kib(gateway.master))
+                if self.moment:
+                    self.ends.wait_moment(self.moment, gateway.master)
                 kill_ns = gateway.kill()
                 incarnations = [gateway.master, gateway.backup]
                 if self.twice:
@@ -276,10 +291,16 @@ class Run:
                     self._tend_until(began + part * self.seconds, None)
                     self.memory.append(memory_kib(gateway.master))
             self._tend_until(began + self.seconds, kill_ns)
+            if self.ends:
+                self.ends.quiet = True  # packets alone must wake who waits for both
+                self._tend_until(began + self.seconds + 1, kill_ns)
             load.finish(lambda: gateway.tend(kill_ns))
         finally:
             load.ended = True
             load.thread.join()
+            if self.ends:
+                time.sleep(0.3)
+                self.ends.end()
         return self._verdict(load, kill_ns, incarnations)
 
     def _verdict(self, load, kill_ns, incarnations):
@@ -290,6 +311,9 @@ class Run:
                 texts.append(log.read())
         faults = (check_chain(load.answers) + check_order(load.answers) +
                   check_requests(load.answers, load.sent) + check_effects(texts))
+        if self.ends:
+            incarnations[-1].stop()
+            faults += self.ends.faults(len(incarnations) - 1)
         figures = {"answers": len(load.answers), "memory_kib": self.memory}
         if kill_ns is not None:
             replayed = self.gateway.journals["backup"].find("replayed", kill_ns) or {}

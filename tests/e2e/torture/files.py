@@ -1,0 +1,191 @@
+"""The other ends of torture/files.c: its files, its collector of datagrams, its control connections.
+
+What must hold at the end, whatever was killed: the log has every line once and in order; the report
+is one whole report; the exports carry 1, 2, 3, ... each at least once and repeated ones alike; the
+connection that the program makes tells them in order and goes on after the kill; control connections
+were answered before the kill and after it.
+"""
+
+import ctypes
+import os
+import re
+import select
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+COLLECTOR, CONTROL = 7777, 7778
+COLLECTOR_ADDRESS = "10.9.1.1"
+MASTER, BACKUP = "10.9.1.2", "10.9.3.2"
+EXPORT = struct.Struct("<3Q")
+CLONE_NEWNET = 0x40000000
+WORD = (1 << 64) - 1
+
+
+def mix(value, word):
+    value = (value ^ word) * 0x9E3779B97F4A7C15 & WORD
+    return value ^ value >> 29
+
+
+def inside(namespace, make):
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as home, \
+            open(f"/run/netns/{namespace}", "rb") as there:
+        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            return make()
+        finally:
+            libc.setns(home.fileno(), CLONE_NEWNET)
+
+
+class Ends:
+    def __init__(self, topology):
+        self.topology = topology
+        self.directory = os.path.join(topology.directory, "files")
+        os.mkdir(self.directory)
+        with open(os.path.join(self.directory, "settings"), "w", encoding="ascii") as settings:
+            settings.write(f"# settings\nexport {COLLECTOR_ADDRESS} {COLLECTOR}\n"
+                           f"control {CONTROL}\n")
+        subprocess.run(["ip", "-n", topology.name("backup"), "route", "add",
+                        f"{COLLECTOR_ADDRESS}/32", "via", "10.9.3.1"], check=True)
+        self.gate = topology.name("gate")
+        self.exports = []
+        self.pongs = []  # (address, moment_ns)
+        self.ended = self.quiet = False
+        self.collector = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.collector.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        self.collector.bind(("", COLLECTOR))
+        self.listener = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        self.listener.bind(("", COLLECTOR + 2))
+        self.listener.listen()
+        self.told = []  # the text of each connection
+        self.threads = [threading.Thread(target=run, daemon=True)
+                        for run in (self._collect, self._listen, self._ping)]
+
+    def arguments(self):
+        return [self.directory]
+
+    def begin(self):
+        for thread in self.threads:
+            thread.start()
+
+    def wait_moment(self, moment, master):
+        """The master ends itself right after its next `moment` (moment.c)."""
+        path = os.path.join(self.directory, f"die-{moment}")
+        with open(path, "w", encoding="ascii"):
+            pass
+        deadline = time.monotonic() + 10
+        while os.path.exists(path) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    def end(self):
+        self.ended = True
+        for thread in self.threads:
+            thread.join()
+
+    def _collect(self):
+        while not self.ended:
+            ready, _, _ = select.select([self.collector], [], [], 0.05)
+            if ready:
+                data = self.collector.recv(2048)
+                if len(data) == EXPORT.size:
+                    self.exports.append(EXPORT.unpack(data))
+
+    def _listen(self):
+        lines = []
+        while not self.ended:
+            ready, _, _ = select.select([self.listener] + lines, [], [], 0.05)
+            for end in ready:
+                if end is self.listener:
+                    lines.append(end.accept()[0])
+                    self.told.append(b"")
+                    continue
+                try:
+                    self.told[lines.index(end)] += end.recv(65536)
+                except ConnectionError:
+                    pass
+
+    def _ping_once(self, address, number):
+        line = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        with line:
+            line.settimeout(1.0)
+            line.connect((address, CONTROL))
+            for round_ in range(3):
+                line.sendall(b"ping %d\n" % (number + round_))
+                text = b""
+                while not text.endswith(b"\n"):
+                    more = line.recv(256)
+                    if not more:
+                        return
+                    text += more
+                found = re.match(rb"pong (\d+) ", text)
+                if found and int(found.group(1)) == number + round_:
+                    self.pongs.append((address, time.monotonic_ns()))
+
+    def _ping(self):
+        number = 0
+        while not self.ended and not self.quiet:
+            number += 10
+            for address in (MASTER, BACKUP):
+                try:
+                    self._ping_once(address, number)
+                except OSError:
+                    pass
+            time.sleep(0.02)
+
+    def faults(self, kills):
+        """After the program has ended."""
+        return (self._log_faults() + self._report_faults() + self._export_faults() +
+                self._told_faults(kills) + self._pong_faults(kills))
+
+    def _log_faults(self):
+        faults, due = [], 1
+        with open(os.path.join(self.directory, "log"), encoding="ascii", errors="replace") as log:
+            lines = log.read().split("\n")
+        for line in lines[:-1]:
+            found = re.fullmatch(r"line (\d+) [0-9a-f]{16}", line)
+            if not found or int(found.group(1)) != due:
+                faults.append(f"the log has {line!r} where line {due} is due")
+                due = int(found.group(1)) if found else due
+            due += 1
+        return faults + ([] if due > 20 else [f"the log has {due - 1} lines only"])
+
+    def _report_faults(self):
+        with open(os.path.join(self.directory, "report"), encoding="ascii") as report:
+            rows = report.read().splitlines()
+        numbers = {row.split()[1] for row in rows}
+        whole = len(numbers) == 1 and [row.split()[3] for row in rows] == [str(i) for i in range(300)]
+        return [] if whole else [f"the report has {len(rows)} rows of reports {sorted(numbers)}"]
+
+    def _export_faults(self):
+        faults, seen = [], {}
+        for sent, number, digest in self.exports:
+            if seen.setdefault(sent, number) != number:
+                faults.append(f"export {sent} came as {seen[sent]} and as {number}")
+            if digest != mix(sent, number):
+                faults.append(f"export {sent} is not what it says")
+        last = max(seen, default=0)
+        faults += [f"export {n} of {last} never came" for n in range(1, last + 1) if n not in seen]
+        return faults + ([] if last > 20 else [f"{last} exports only"])
+
+    def _told_faults(self, kills):
+        faults, last = [], 0
+        for text in self.told:
+            for line in text.decode("ascii", "replace").split("\n")[:-1]:
+                found = re.fullmatch(r"tell (\d+)", line)
+                number = int(found.group(1)) if found else 0
+                if not 0 < number <= last + 1:
+                    faults.append(f"the connection says {line!r} after {last}")
+                last = max(last, number)
+        if len(self.told) != kills + 1 or last <= 20:
+            faults.append(f"{len(self.told)} connections told {last} numbers")
+        return faults
+
+    def _pong_faults(self, kills):
+        answered = {address for address, _ in self.pongs}
+        due = (MASTER, BACKUP) if kills else (MASTER,)
+        return [f"no control connection to {address} was answered"
+                for address in due if address not in answered]
