@@ -12,6 +12,7 @@ struct Options {
 #define PALISADE_OPTION(id, name, value, help) bool id = value;
 #include "options.def"
     std::string model_file; // rows for a program's own functions; docs/pass.md
+    std::string skip;       // NAME[,NAME]: for tests
 };
 
 // Makes -mllvm -palisade-... known. Idempotent; only after loaded_by_own_version().

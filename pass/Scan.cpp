@@ -324,7 +324,7 @@ static bool is_library_inline(const Function &function)
 void unit_adopt_inline(Unit &unit)
 {
     for (Function &function : unit.module)
-        if (is_library_inline(function)) {
+        if (is_library_inline(function) && !unit.skipped(function.getName())) {
             function.deleteBody();
             function.setLinkage(GlobalValue::ExternalLinkage);
             function.setComdat(nullptr);
