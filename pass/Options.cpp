@@ -23,6 +23,9 @@ struct Registered {
     llvm::cl::opt<std::string> plan_file{
         "palisade-plan", llvm::cl::value_desc("file"), llvm::cl::Hidden,
         llvm::cl::desc("What `palisade report --plan` found out about the whole program")};
+    llvm::cl::opt<std::string> skip{"palisade-skip", llvm::cl::value_desc("hooks"),
+                                    llvm::cl::Hidden,
+                                    llvm::cl::desc("For tests: leaves these hooks out")};
 };
 
 std::unique_ptr<Registered> registered;
@@ -66,6 +69,7 @@ Options options_read()
 #include "options.def"
     options.model_file = registered->model_file;
     options.plan_file = registered->plan_file;
+    options.skip = registered->skip;
     return options;
 }
 

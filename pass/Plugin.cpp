@@ -56,6 +56,7 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
             module.getContext().emitError("palisade: " + error);
             return PreservedAnalyses::all();
         }
+        unit_skips_read(unit);
         unit_adopt_inline(unit);
         unit_lower_atomic_calls(unit);
         unit_scan(unit);
@@ -68,6 +69,7 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
         unit_retarget_accesses(unit);
         unit_retarget_assembly(unit);
         unit_retarget_calls(unit);
+        unit_skips_tell(unit);
         unit_move_constructors(unit);
         unit_wrap_main(unit);
         unit_emit_note(unit);

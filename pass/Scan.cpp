@@ -330,7 +330,7 @@ static bool is_library_inline(const Function &function)
 void unit_adopt_inline(Unit &unit)
 {
     for (Function &function : make_early_inc_range(unit.module))
-        if (is_library_inline(function)) {
+        if (is_library_inline(function) && !unit.skipped(plain_name(function))) {
             std::string name = plain_name(function).str();
             function.deleteBody();
             function.setLinkage(GlobalValue::ExternalLinkage);

@@ -129,6 +129,14 @@ struct Unit {
     std::deque<std::string> names;       // owns keys
     std::deque<std::string> model_names; // owns the strings of user_rows
     llvm::StringMap<model_row> user_rows;
+    llvm::StringMap<bool> skips; // options.skip; true: met
+
+    // The tests want to see what happens without this hook.
+    bool skipped(llvm::StringRef hook)
+    {
+        auto found = skips.find(hook);
+        return found != skips.end() && (found->second = true);
+    }
 
     // The row of a function; null when it has none.
     const model_row *row(llvm::StringRef name) const;
@@ -160,6 +168,10 @@ bool user_model_read(Unit &unit, std::string &error);
 // Retarget.cpp: calls of modelled functions to their hooks, racy accesses to theirs.
 void unit_retarget_calls(Unit &unit);
 void unit_retarget_accesses(Unit &unit);
+// Retarget.cpp: reads options.skip; and afterwards notes what was skipped, or that there was
+// nothing.
+void unit_skips_read(Unit &unit);
+void unit_skips_tell(Unit &unit);
 // Entry.cpp: main becomes __palisade_nf_main behind __palisade_start.
 void unit_wrap_main(Unit &unit);
 // Constructors.cpp: out of the loader's lists; and the call that runs them, at the start of
