@@ -232,8 +232,8 @@ class Run:
     gateway_class, load_class = Tortured, Load
 
     def __init__(self, stage, seed, program="torture", kill=True, twice=False, seconds=4.0,
-                 rate=400, hog=False, moment=None, **settings):
-        self.program, self.moment = program, moment
+                 rate=400, hog=False, moment=None, linger_s=0, **settings):
+        self.program, self.moment, self.linger_s = program, moment, linger_s
         self.stage, self.seed, self.kill, self.twice = stage, seed, kill, twice
         self.seconds, self.rate, self.hog, self.settings = seconds, rate, hog, settings
         self.random = random.Random(seed)
@@ -295,6 +295,7 @@ class Run:
                 self.ends.quiet = True  # packets alone must wake who waits for both
                 self._tend_until(began + self.seconds + 1, kill_ns)
             load.finish(lambda: gateway.tend(kill_ns))
+            self._tend_until(time.monotonic() + self.linger_s, kill_ns)
         finally:
             load.ended = True
             load.thread.join()
