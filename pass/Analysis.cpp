@@ -24,6 +24,7 @@
 #include "Flow.h"
 #include "Names.h"
 #include "Prepare.h"
+#include "Summary.h"
 #include "Unit.h"
 #include "Words.h"
 
@@ -75,7 +76,7 @@ class Analyser
   public:
     explicit Analyser(Unit &unit)
         : unit(unit), prepared(unit.module), resolver(*prepared.clone), namer(*prepared.clone),
-          flow(unit, prepared, resolver, namer)
+          flow(unit, prepared, resolver, namer), summary(unit)
     {
     }
 
@@ -88,6 +89,7 @@ class Analyser
         flow.for_each(
             [&](Instruction &instruction, const State &state) { visit(instruction, state); });
         add_unvisited();
+        summary.finish(flow);
         for (auto &[name, found] : variables)
             classify(name, found);
         for (const Root &root : flow.roots) {
@@ -208,15 +210,7 @@ class Analyser
         for (unsigned lock : state.held.set_bits())
             if (StringRef(flow.lock_names[lock]).starts_with(object))
                 return true;
-        SmallVector<const Value *, 4> work{base_of(*pointer)};
-        SmallPtrSet<const Value *, 4> seen;
-        while (!work.empty()) {
-            const Value *base = work.pop_back_val();
-            if (!base || !seen.insert(base).second)
-                continue;
-            if (auto *phi = dyn_cast<PHINode>(base))
-                for (const Value *incoming : phi->incoming_values())
-                    work.push_back(base_of(*incoming));
+        for (const Value *base : bases_of(*pointer)) {
             auto under = found_under.find(base);
             if (under != found_under.end() && under->second.anyCommon(state.held))
                 return true;
@@ -282,14 +276,17 @@ class Analyser
              is_libc(*location.global)))
             return;
         bool nameless = strict && location.root == Location::Unknown;
-        Found &found = variables[nameless ? STRICT_NAME : namer.name(location, bytes)];
+        std::string name = nameless ? STRICT_NAME : namer.name(location, bytes);
+        bool fresh = location.root != Location::Global && is_fresh_access(copy);
+        summary.use(copy, name, location, write, block && !is_small_block(*original), fresh);
+        Found &found = variables[name];
         found.location = location;
         Seen &seen = found.seen[number];
         seen.at = original;
         seen.write |= write;
         seen.block |= block;
         seen.strict |= strict;
-        if (!state.threaded || (location.root != Location::Global && is_fresh_access(copy)))
+        if (!state.threaded || fresh)
             return;
         if (seen.first) {
             seen.held = state.covering(write);
@@ -352,6 +349,13 @@ class Analyser
         return root >= 0 && flow.roots[root].many;
     }
 
+    // Not assuming threads of other units.
+    bool meets(BitVector roots) const
+    {
+        roots.reset(flow.roots.size() - 1);
+        return shared(roots);
+    }
+
     void classify(const std::string &name, Found &found)
     {
         bool global = found.location.root == Location::Global;
@@ -391,7 +395,10 @@ class Analyser
             }
         }
         int lock = any ? lock_for(common, name) : -1;
-        if (global && own && any && written && roots.count() == 1 && !variable.external && !strict)
+        if (const Plan::Variable *planned = unit.plan.variable(name))
+            classify_planned(variable, found, *planned);
+        else if (global && own && any && written && roots.count() == 1 && !variable.external &&
+                 !strict)
             classify_own(variable, found);
         else if (global)
             classify_global(variable, found, lock, any, written, stored, strict, roots, writers,
@@ -486,7 +493,7 @@ class Analyser
             else if (own && !seen.write && seen.roots == writers && !seen.strict)
                 add(variable, number, seen, Fate::Private); // reads what it wrote itself
             else
-                add_racy(variable, number, seen, roots, blind);
+                add_racy(variable, number, seen, meets(roots), blind);
         }
     }
 
@@ -499,17 +506,43 @@ class Analyser
             add(variable, number, seen, seen.threaded ? Fate::AssumedPrivate : Fate::Init);
     }
 
+    // The class is that of the whole program, the same in all its units: what one unit logs, no
+    // other may elide.
+    void classify_planned(Variable &variable, Found &found, const Plan::Variable &planned)
+    {
+        variable.class_ = planned.class_;
+        variable.lock = planned.lock;
+        variable.why = planned.why;
+        variable.external = false;
+        for (auto &[number, seen] : found.seen) {
+            if (planned.class_ == "read-only")
+                add(variable, number, seen, Fate::ReadOnly);
+            else if (planned.class_ == "init" || planned.class_ == "assumed-init" || !seen.threaded)
+                add(variable, number, seen, Fate::Init);
+            else if (planned.class_ == "racy")
+                add_racy(variable, number, seen, planned.meet, planned.blind);
+            else if (planned.class_ == "private")
+                add(variable, number, seen, Fate::Private);
+            else if (planned.class_ == "covered")
+                add(variable, number, seen, Fate::Elided).lock = planned.lock;
+            else
+                add(variable, number, seen,
+                    planned.class_ == "assumed-private" && seen.held.none() ? Fate::AssumedPrivate
+                                                                            : Fate::AssumedCovered);
+        }
+    }
+
     static std::string strict_text(const Seen &seen)
     {
         return seen.at->isAtomic() ? "it is atomic" : "it is volatile";
     }
 
-    // `mixed`: somebody writes to it without a hook, so that a load cannot tell whom it depends on.
-    void add_racy(Variable &variable, unsigned number, const Seen &seen, const BitVector &roots,
-                  bool mixed)
+    // `meet`: several threads of this unit, or of a plan, come there. `mixed`: somebody writes to
+    // it without a hook, so that a load cannot tell whom it depends on.
+    void add_racy(Variable &variable, unsigned number, const Seen &seen, bool meet, bool mixed)
     {
         if (seen.block && !is_small_block(*seen.at)) {
-            add_block(variable, number, seen, roots);
+            add_block(variable, number, seen, meet);
             return;
         }
         Access &access = add(variable, number, seen, Fate::Logged);
@@ -519,16 +552,14 @@ class Analyser
 
     // No hook logs a block. Under a lock it is assumed covered; without one it stands in the way,
     // if threads of this unit are known to meet there.
-    void add_block(Variable &variable, unsigned number, const Seen &seen, const BitVector &roots)
+    void add_block(Variable &variable, unsigned number, const Seen &seen, bool meet)
     {
-        BitVector inside = roots;
-        inside.reset(flow.roots.size() - 1);
         if (seen.held.any()) {
             add(variable, number, seen, Fate::AssumedCovered);
             return;
         }
         add(variable, number, seen, Fate::AssumedPrivate);
-        if (seen.certain && shared(inside))
+        if (seen.certain && meet)
             unit.unhandled.push_back({"block",
                                       (seen.write ? "write of " : "read of ") + variable.name +
                                           " as a whole, without a lock that all its accesses share",
@@ -560,7 +591,7 @@ class Analyser
                 if (!seen.threaded)
                     add(variable, number, seen, Fate::Init);
                 else
-                    add_racy(variable, number, seen, roots, blind || unseen);
+                    add_racy(variable, number, seen, meets(roots), blind || unseen);
             return;
         }
         if (!any || !written) {
@@ -589,6 +620,7 @@ class Analyser
     Resolver resolver;
     Namer namer;
     Flow flow;
+    Summariser summary;
     std::map<std::string, Found> variables;
     SmallPtrSet<const Instruction *, 32> visited;   // originals
     DenseMap<const Value *, BitVector> found_under; // locks held at loads of pointers

@@ -128,7 +128,7 @@ static void retarget_asm(CallBase &call)
 }
 
 // A second result: the CPU's number, or that there was a random number.
-static void retarget_intrinsic(IntrinsicInst &call)
+static void retarget_intrinsic(Unit &unit, IntrinsicInst &call)
 {
     IRBuilder<> builder(&call);
     Module &module = *call.getModule();
@@ -137,9 +137,13 @@ static void retarget_intrinsic(IntrinsicInst &call)
     switch (call.getIntrinsicID()) {
     case Intrinsic::x86_rdtsc:
     case Intrinsic::readcyclecounter:
+        if (unit.skipped("rdtsc"))
+            return;
         value = cycles_call(builder);
         break;
     case Intrinsic::x86_rdtscp:
+        if (unit.skipped("rdtsc"))
+            return;
         value = cycles_call(builder);
         second = 0;
         break;
@@ -149,6 +153,8 @@ static void retarget_intrinsic(IntrinsicInst &call)
     case Intrinsic::x86_rdseed_16:
     case Intrinsic::x86_rdseed_32:
     case Intrinsic::x86_rdseed_64:
+        if (unit.skipped("rdrand"))
+            return;
         value = builder.CreateCall(module.getOrInsertFunction(
             "__palisade_rdrand", FunctionType::get(builder.getInt64Ty(), false)));
         break;
@@ -176,8 +182,9 @@ void unit_retarget_assembly(Unit &unit)
                     calls.push_back(call);
     for (CallBase *call : calls) {
         if (auto *intrinsic = dyn_cast<IntrinsicInst>(call))
-            retarget_intrinsic(*intrinsic);
-        else if (call->isInlineAsm() && asm_kind(*call) == AsmKind::Cycles)
+            retarget_intrinsic(unit, *intrinsic);
+        else if (call->isInlineAsm() && asm_kind(*call) == AsmKind::Cycles &&
+                 !unit.skipped("rdtsc"))
             retarget_asm(*call);
     }
 }

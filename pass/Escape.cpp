@@ -26,6 +26,22 @@ const Value *base_of(const Value &pointer)
     return nullptr;
 }
 
+SmallVector<const Value *, 4> bases_of(const Value &pointer)
+{
+    SmallVector<const Value *, 4> out, work{base_of(pointer)};
+    SmallPtrSet<const Value *, 4> seen;
+    while (!work.empty()) {
+        const Value *base = work.pop_back_val();
+        if (!base || !seen.insert(base).second)
+            continue;
+        out.push_back(base);
+        if (auto *phi = dyn_cast<PHINode>(base))
+            for (const Value *incoming : phi->incoming_values())
+                work.push_back(base_of(*incoming));
+    }
+    return out;
+}
+
 // Calls back for each use that shows the address to somebody; false stops. False: there are too
 // many uses.
 static bool for_each_show(const Value &object, const std::function<bool(const Instruction &)> &show)

@@ -80,7 +80,7 @@ const model_row *Flow::row_of(const CallBase &call) const
     return callee && is_outside(*callee) ? unit.row(callee->getName()) : nullptr;
 }
 
-static bool is_create(const model_row *row)
+bool is_create(const model_row *row)
 {
     return row && start_argument(row->name) >= 0;
 }
@@ -158,7 +158,7 @@ void Flow::number_locks()
 }
 
 // True when the block lies on a cycle.
-static bool in_loop(const BasicBlock &block)
+bool in_loop(const BasicBlock &block)
 {
     SmallPtrSet<const BasicBlock *, 16> seen;
     SmallVector<const BasicBlock *, 16> work(successors(&block));
@@ -312,6 +312,18 @@ const BitVector &Flow::roots_of(const Function &function) const
     return found == reach.end() ? nobody : found->second;
 }
 
+// The locks of a plan that this unit knows.
+void Flow::plan_locks(ArrayRef<std::string> names, BitVector &out) const
+{
+    for (size_t lock = 0; lock < lock_names.size(); lock++) {
+        StringRef base = StringRef(lock_names[lock]).split('.').first.split('[').first;
+        const GlobalVariable *global = prepared.clone->getGlobalVariable(base, true);
+        bool is_static = global && global->hasLocalLinkage();
+        if (is_contained(names, (is_static ? unit.plan.unit_file + ":" : "") + lock_names[lock]))
+            out.set(lock);
+    }
+}
+
 // What is known at the entry before any call is seen.
 State Flow::entry_state(const Function &function) const
 {
@@ -325,6 +337,14 @@ State Flow::entry_state(const Function &function) const
             if (state.threaded)
                 return state;
         }
+    bool seen_by_others = !function.hasLocalLinkage() || taken.contains(&function);
+    if (const Plan::Function *planned =
+            seen_by_others ? unit.plan.function(function.getName()) : nullptr) {
+        state.reached = true;
+        state.threaded = state.certain = planned->threaded;
+        plan_locks(planned->locks, state.held);
+        return state;
+    }
     if (taken.contains(&function)) { // handlers and callbacks: at any time
         state.reached = state.threaded = true;
         state.certain = roots.size() > 2;
@@ -362,6 +382,18 @@ void Flow::step(Instruction &instruction, State &state)
         summary = &summaries[nullptr];
     else if (functions.contains(callee))
         summary = &summaries[callee];
+    if (const Plan::Function *planned =
+            callee && !summary ? unit.plan.function(callee->getName()) : nullptr) {
+        BitVector gives(lock_names.size(), planned->gives_any), takes(lock_names.size());
+        plan_locks(planned->gives, gives);
+        plan_locks(planned->takes, takes);
+        state.held.reset(gives);
+        state.held |= takes;
+        state.shared.reset(gives).reset(takes);
+        state.threaded |= planned->creates;
+        state.certain |= planned->creates;
+        return;
+    }
     if (!summary) {
         state.threaded |= !unit.options.whole_program;
         return;

@@ -38,8 +38,13 @@ struct Root {                                   // where a thread starts
     const llvm::Instruction *created = nullptr; // in the original
 };
 
+bool is_create(const model_row *row);
+bool in_loop(const llvm::BasicBlock &block); // it lies on a cycle
+
 class Flow
 {
+    friend class Summariser; // Summary.h
+
   public:
     Flow(Unit &unit, Prepared &prepared, Resolver &resolver, Namer &namer);
 
@@ -68,6 +73,7 @@ class Flow
     void find_roots();
     bool runs_once(const llvm::Function &function, unsigned depth) const;
     void summarise();
+    void plan_locks(llvm::ArrayRef<std::string> names, llvm::BitVector &out) const;
     void spread_roots();
     void solve();
     State entry_state(const llvm::Function &function) const;

@@ -200,11 +200,12 @@ Namer::Namer(Module &module) : layout(module.getDataLayout())
     }
 }
 
+// Without the number that LLVM adds where two units, or two blocks, declare the same name.
 static StringRef plain_name(const StructType &type)
 {
     StringRef name = type.getName();
     name.consume_front("struct.") || name.consume_front("union.");
-    return name;
+    return name.split('.').first;
 }
 
 // Lock types are whole: nobody names their insides.
@@ -272,6 +273,10 @@ std::string Namer::path(Type *type, uint64_t offset, uint64_t bytes)
                  (bytes != 0 && offset == 0 && bytes >= layout.getTypeStoreSize(type))))
                 return "";
     if (auto *structure = dyn_cast<StructType>(type)) {
+        // A variable of another unit has no description here, but its struct may have.
+        auto described = structure->hasName() ? types.find(plain_name(*structure)) : types.end();
+        if (described != types.end())
+            return path(described->second, offset, bytes);
         const StructLayout *fields = layout.getStructLayout(structure);
         if (structure->getNumElements() == 0 || offset >= fields->getSizeInBytes())
             return "";
@@ -298,10 +303,6 @@ std::string Namer::name(const Location &location, uint64_t bytes)
         std::string name = location.global->getName().str();
         if (!described.empty() && described[0]->getVariable()->getType())
             return name + path(described[0]->getVariable()->getType(), offset, bytes);
-        // A variable of another unit has no description here, but its struct may have.
-        if (auto *structure = dyn_cast<StructType>(location.global->getValueType()))
-            if (structure->hasName() && types.count(plain_name(*structure)))
-                return name + path(types[plain_name(*structure)], offset, bytes);
         return name + path(location.global->getValueType(), offset, bytes);
     }
     if (location.root == Location::Heap) {
@@ -310,9 +311,6 @@ std::string Namer::name(const Location &location, uint64_t bytes)
         if (size != 0)
             offset %= size;
         std::string shown = "(struct " + name.str() + ")";
-        auto found = types.find(name);
-        if (found != types.end())
-            return shown + path(found->second, offset, bytes);
         return shown + path(location.type, offset, bytes);
     }
     return "(through a pointer)";

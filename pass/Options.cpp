@@ -20,6 +20,12 @@ struct Registered {
     llvm::cl::opt<std::string> model_file{
         "palisade-model", llvm::cl::value_desc("file"), llvm::cl::Hidden,
         llvm::cl::desc("Rows of the call model for the program's own functions")};
+    llvm::cl::opt<std::string> plan_file{
+        "palisade-plan", llvm::cl::value_desc("file"), llvm::cl::Hidden,
+        llvm::cl::desc("What `palisade report --plan` found out about the whole program")};
+    llvm::cl::opt<std::string> skip{"palisade-skip", llvm::cl::value_desc("hooks"),
+                                    llvm::cl::Hidden,
+                                    llvm::cl::desc("For tests: leaves these hooks out")};
 };
 
 std::unique_ptr<Registered> registered;
@@ -62,6 +68,8 @@ Options options_read()
 #define PALISADE_OPTION(id, name, value, help) options.id = registered->id;
 #include "options.def"
     options.model_file = registered->model_file;
+    options.plan_file = registered->plan_file;
+    options.skip = registered->skip;
     return options;
 }
 

@@ -12,6 +12,9 @@ struct Options {
 #define PALISADE_OPTION(id, name, value, help) bool id = value;
 #include "options.def"
     std::string model_file; // rows for a program's own functions; docs/pass.md
+    std::string plan_file;  // of `palisade report --plan`; docs/report.md
+    bool linking = false;   // the unit is the merged module of a full LTO build
+    std::string skip;       // NAME[,NAME]: for tests
 };
 
 // Makes -mllvm -palisade-... known. Idempotent; only after loaded_by_own_version().

@@ -136,6 +136,11 @@ static void write_json(raw_ostream &stream, const Unit &unit)
     out.object([&] {
         out.attribute("schema", SCHEMA);
         out.attribute("file", unit.module.getSourceFileName());
+        if (unit.options.linking)
+            out.attributeArray("sources", [&] {
+                for (const DICompileUnit *source : unit.module.debug_compile_units())
+                    out.value(source->getFilename());
+            });
         out.attributeObject("files", [&] {
             for (const auto &[file, folder] : folders_of(unit.module))
                 out.attribute(file, folder);
@@ -161,6 +166,9 @@ static void write_json(raw_ostream &stream, const Unit &unit)
             for (const Variable &variable : unit.variables)
                 out.object([&] { write_variable(out, variable); });
         });
+        if (!unit.plan.identity.empty())
+            out.attribute("plan", unit.plan.identity);
+        out.attributeObject("summary", [&] { summary_write(out, unit.summary); });
         out.attributeObject("classes", [&] {
             for (const auto &[name, count] : classes)
                 out.attribute(name, count);
@@ -228,6 +236,8 @@ void unit_emit_note(Unit &unit)
     description += '\0';
     append_names(description, unit.defines);
     append_names(description, externals);
+    description += unit.plan.identity;
+    description += '\0';
 
     std::string note, name(PALISADE_NOTE_NAME);
     name += '\0';

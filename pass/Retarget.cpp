@@ -163,6 +163,8 @@ void unit_retarget_calls(Unit &unit)
             outside.push_back(&function);
     for (Function *function : outside) {
         const model_row *row = unit.row(function->getName());
+        if (unit.skipped(function->getName()))
+            continue;
         if (row && row->opaque) {
             wrap_opaque(unit, *function, *row);
             continue;
@@ -194,11 +196,38 @@ void unit_retarget_accesses(Unit &unit)
         for (Access &access : variable.accesses) {
             if (access.fate != Fate::Logged || access.block || !done.insert(access.at).second)
                 continue;
+            std::string hook = word_hook(*access.at, access.mixed);
+            if (unit.skipped(hook) || unit.skipped(StringRef(hook).rtrim("0123456789")))
+                continue;
             word_retarget(*access.at, access.mixed);
         }
     for (Variable &variable : unit.variables)
         for (Access &access : variable.accesses)
             access.at = nullptr; // may be gone
+}
+
+void unit_skips_read(Unit &unit)
+{
+    SmallVector<StringRef, 8> names;
+    StringRef(unit.options.skip).split(names, ',', -1, false);
+    for (StringRef name : names)
+        unit.skips[name] = false;
+}
+
+void unit_skips_tell(Unit &unit)
+{
+    for (const auto &skip : unit.skips)
+        if (skip.second)
+            unit.notes.push_back({"call",
+                                  skip.first().str(),
+                                  {unit.module.getSourceFileName(), 0},
+                                  "left out by -palisade-skip, which is for tests: this program "
+                                  "cannot be replayed",
+                                  nullptr});
+        else
+            unit.module.getContext().emitError("palisade: -palisade-skip: nothing here meets the "
+                                               "hook '" +
+                                               skip.first() + "'");
 }
 
 } // namespace palisade

@@ -328,10 +328,16 @@ static std::string path_of(const DIFile &file)
     return path.str().str();
 }
 
+// The merged module of a full LTO build has a copy for each unit: "f", "f.12".
+static StringRef plain_name(const Function &function)
+{
+    return function.hasLocalLinkage() ? function.getName().split('.').first : function.getName();
+}
+
 // The body of a function of the model, in a header: not in the program's own source file.
 static bool is_library_inline(const Function &function)
 {
-    if (function.isDeclaration() || !model_is_inline(function.getName().str().c_str()))
+    if (function.isDeclaration() || !model_is_inline(plain_name(function).str().c_str()))
         return false;
     const DISubprogram *subprogram = function.getSubprogram();
     return !subprogram || !subprogram->getUnit() ||
@@ -340,12 +346,20 @@ static bool is_library_inline(const Function &function)
 
 void unit_adopt_inline(Unit &unit)
 {
-    for (Function &function : unit.module)
-        if (is_library_inline(function)) {
+    for (Function &function : make_early_inc_range(unit.module))
+        if (is_library_inline(function) && !unit.skipped(plain_name(function))) {
+            std::string name = plain_name(function).str();
             function.deleteBody();
             function.setLinkage(GlobalValue::ExternalLinkage);
             function.setComdat(nullptr);
             function.removeFnAttr(Attribute::AlwaysInline);
+            Function *first = unit.module.getFunction(name);
+            if (!first) {
+                function.setName(name);
+            } else if (first != &function) {
+                function.replaceAllUsesWith(first);
+                function.eraseFromParent();
+            }
         }
     for (Function &function : unit.module)
         if (function.hasAvailableExternallyLinkage() && !unit.row(function.getName()))

@@ -4,6 +4,7 @@
 #define PALISADE_PASS_UNIT_H
 
 #include "Options.h"
+#include "Plan.h"
 #include "model.h"
 
 #include "llvm/ADT/MapVector.h"
@@ -15,6 +16,11 @@
 #include <deque>
 #include <string>
 #include <vector>
+
+namespace llvm::json
+{
+class OStream;
+}
 
 namespace palisade
 {
@@ -65,6 +71,46 @@ struct Thread {
     bool many = false;
 };
 
+// The unit as the analysis of the whole program needs it, see Summary.h.
+struct SummaryAccess {
+    bool write = false, is_volatile = false, is_atomic = false;
+    bool block = false; // no hook can take it
+    bool own = false;   // in the element that its thread was given
+    bool fresh = false; // in a block that nobody else can know yet
+    std::string flags() const;
+};
+struct SummaryEvent {
+    enum Kind { Lock, Unlock, Call, Start, Use, ReadLock, Find } kind;
+    std::string name; // lock ("": any), callee ("": anyone), thread function ("": anyone)
+    Place place = {};
+    bool loop = false;     // Call, Start: lies on a cycle of its function
+    unsigned variable = 0; // Use; Find: number of the pointer in its function
+    SummaryAccess access = {};
+    std::vector<unsigned> found = {}; // Use: by these pointers
+};
+struct SummaryBlock {
+    std::vector<SummaryEvent> events;
+    std::vector<unsigned> next;
+    bool returns = false;
+    bool calls_back = false; // calls functions of libraries, which may call what they were given
+};
+struct SummaryFunction {
+    std::string name, hash;
+    bool external = false, taken = false;
+    std::vector<SummaryBlock> blocks; // the first is the entry
+};
+struct SummaryVariable {
+    std::string name;
+    bool is_static = false, heap = false;
+    bool shown = false; // its address goes elsewhere than into accesses
+};
+struct Summary {
+    std::string identity;
+    std::vector<SummaryVariable> variables;
+    std::vector<SummaryFunction> functions;
+    std::vector<std::string> taken; // functions of other units whose address is used
+};
+
 struct Unit {
     explicit Unit(llvm::Module &module) : module(module) {}
     llvm::Module &module;
@@ -74,6 +120,8 @@ struct Unit {
     llvm::MapVector<llvm::StringRef, unsigned> locks; // name -> acquisitions; keys in `names`
     std::vector<Variable> variables;
     llvm::MapVector<llvm::StringRef, unsigned> calls; // modelled function -> call sites
+    Summary summary;
+    Plan plan; // that it is compiled with, if any
     std::vector<Item> unhandled;
     std::vector<Item> notes;
     std::vector<Item> externals;         // functions without a row: another unit may define them
@@ -81,6 +129,14 @@ struct Unit {
     std::deque<std::string> names;       // owns keys
     std::deque<std::string> model_names; // owns the strings of user_rows
     llvm::StringMap<model_row> user_rows;
+    llvm::StringMap<bool> skips; // options.skip; true: met
+
+    // The tests want to see what happens without this hook.
+    bool skipped(llvm::StringRef hook)
+    {
+        auto found = skips.find(hook);
+        return found != skips.end() && (found->second = true);
+    }
 
     // The row of a function; null when it has none.
     const model_row *row(llvm::StringRef name) const;
@@ -112,14 +168,21 @@ bool user_model_read(Unit &unit, std::string &error);
 // Retarget.cpp: calls of modelled functions to their hooks, racy accesses to theirs.
 void unit_retarget_calls(Unit &unit);
 void unit_retarget_accesses(Unit &unit);
+// Retarget.cpp: reads options.skip; and afterwards notes what was skipped, or that there was
+// nothing.
+void unit_skips_read(Unit &unit);
+void unit_skips_tell(Unit &unit);
 // Entry.cpp: main becomes __palisade_nf_main behind __palisade_start.
 void unit_wrap_main(Unit &unit);
-// Constructors.cpp: out of the loader's lists; and the call that runs them, at the start of nf_main.
+// Constructors.cpp: out of the loader's lists; and the call that runs them, at the start of
+// nf_main.
 void unit_move_constructors(Unit &unit);
 void unit_call_constructors(llvm::Module &module, llvm::Function &nf_main);
 // Report.cpp
 void unit_emit_remarks(Unit &unit);
 void unit_emit_note(Unit &unit);
+// SummaryNote.cpp: the members of the open object.
+void summary_write(llvm::json::OStream &out, const Summary &summary);
 
 } // namespace palisade
 #endif

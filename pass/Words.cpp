@@ -118,6 +118,19 @@ std::string word_refusal(const Instruction &instruction)
     return "";
 }
 
+std::string word_hook(const Instruction &instruction, bool mixed)
+{
+    if (isa<MemIntrinsic>(instruction))
+        return "block";
+    uint64_t bytes =
+        instruction.getModule()->getDataLayout().getTypeStoreSize(word_type_of(instruction));
+    const char *name = isa<LoadInst>(instruction)        ? mixed && bytes <= 8 ? "mixed" : "load"
+                       : isa<StoreInst>(instruction)     ? "store"
+                       : isa<AtomicRMWInst>(instruction) ? "rmw"
+                                                         : "cas";
+    return name + std::to_string(bytes);
+}
+
 static uint64_t piece_of(uint64_t align, uint64_t offset, uint64_t left)
 {
     uint64_t piece = 8;

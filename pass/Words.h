@@ -15,6 +15,8 @@ bool is_strict(const llvm::Instruction &instruction);
 llvm::Value *word_pointer(llvm::Instruction &instruction);
 // Why no hook takes such an instruction, in words; empty: one does.
 std::string word_refusal(const llvm::Instruction &instruction);
+// The name of its hook, without the prefix: "load8"; of a block "block".
+std::string word_hook(const llvm::Instruction &instruction, bool mixed);
 // A copy or fill of a block that is done by words: few, of a known number.
 bool is_small_block(const llvm::Instruction &instruction);
 // The instruction becomes a call of its hook, or several. `mixed`: the word is stored without

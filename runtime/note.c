@@ -38,11 +38,13 @@ static int note_decode(const char *bytes, size_t length, struct note *note)
         return -EBADMSG;
     const char *defines = json + note->head.json_bytes + 1;
     const char *externals = list_end(defines, end);
-    if (!externals || !list_end(externals, end))
+    const char *plan = externals ? list_end(externals, end) : NULL;
+    if (!plan)
         return -EBADMSG;
     note->json = json;
     note->defines = defines;
     note->externals = externals;
+    note->plan = plan < end && memchr(plan, 0, (size_t)(end - plan)) ? plan : "";
     return 0;
 }
 
@@ -124,6 +126,9 @@ static int total_note(const struct note *note, void *context)
         total->foreign++;
         return 0;
     }
+    if (!total->first_plan)
+        total->first_plan = note->plan;
+    total->planless += strcmp(total->first_plan, note->plan) != 0;
     total->unhandled += note->head.unhandled;
     for (const char *name = note->externals; *name; name += strlen(name) + 1) {
         struct search search = {name, false};

@@ -15,6 +15,7 @@ struct note {
     const char *json;      /* head.json_bytes bytes, then a NUL */
     const char *defines;   /* functions the unit defines: NUL-terminated names, "" ends the list */
     const char *externals; /* functions without a row that the unit calls; the same form */
+    const char *plan;      /* identity of the plan it was compiled with; "": none */
 };
 
 /* Returns 0 to go on; anything else stops the iteration and is returned by it. */
@@ -33,9 +34,11 @@ int notes_each(note_callback callback, void *context);
 /* What stands in the way of running the program under Palisade (G8). */
 struct notes_total {
     uint32_t units;
-    uint32_t foreign;          /* notes of another format, or units built for another ABI */
-    uint32_t unhandled;        /* items the units report */
-    uint32_t missing;          /* external functions that no unit of the program defines */
+    uint32_t foreign;       /* notes of another format, or units built for another ABI */
+    uint32_t unhandled;     /* items the units report */
+    uint32_t missing;       /* external functions that no unit of the program defines */
+    uint32_t planless;      /* units compiled without the plan of the first one, or with another */
+    const char *first_plan; /* NULL before the first unit */
     const char *first_missing; /* the name of one; NULL when missing is 0 */
 };
 /* Sums the running program's notes. 0, or -EBADMSG when a note is malformed. Any thread. */

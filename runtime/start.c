@@ -84,6 +84,12 @@ static void refuse_unhandled(void)
     if (total.units == 0)
         process_fail(STATUS_UNMODELLED, "this program carries no Palisade note; compile it with "
                                         "palisade-cc");
+    if (total.planless)
+        process_fail(
+            STATUS_UNMODELLED,
+            "the units of this program were not all compiled with the same plan, so that one "
+            "may leave out what another records; compile all of them with the same "
+            "--palisade-plan=FILE, or all without (G8)");
     uint32_t places = total.unhandled + total.missing;
     if (places && process.options.unmodelled == OPTION_UNMODELLED_REFUSE)
         process_fail(STATUS_UNMODELLED,

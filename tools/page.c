@@ -133,6 +133,7 @@ static void print_head(const struct page *page)
     page_text(page, sentence);
     raw(page, "</p>\n<nav aria-label=\"On this page\"><ul>");
     static const char *const parts[][3] = {{"change", "What to change", "unhandled"},
+                                           {"disagree", "Units disagree", "disagreements"},
                                            {"threads", "Threads", NULL},
                                            {"locks", "Locks", NULL},
                                            {"variables", "Variables", NULL},
@@ -242,6 +243,44 @@ static void print_items(const struct page *page, const char *key, const char *id
         page_text(page, text(item, "what"));
         raw(page, "%s</td>", is(item, "kind", "call") ? "()" : "");
         cell_text(page, "To do", text(item, "advice"));
+        raw(page, "</tr>\n");
+    }
+    table_end(page);
+}
+
+static void print_side(const struct page *page, const json_t *side)
+{
+    raw(page, "<td class=name>");
+    source_link(page, text(side, "unit"), text(side, "file"), number(side, "line"));
+    raw(page, " ");
+    page_text(page, text(side, "op"));
+    raw(page, " in ");
+    page_text(page, text(side, "function"));
+    raw(page, *text(side, "lock") ? ", under " : ", without a lock");
+    page_text(page, text(side, "lock"));
+    raw(page, "</td>");
+}
+
+static void print_disagreements(const struct page *page)
+{
+    static const char *const heads[] = {"Variable", "One unit", "Another", NULL};
+    const json_t *items = json_object_get(page->report, "disagreements");
+    json_t *item;
+    size_t i;
+    if (json_array_size(items) == 0)
+        return;
+    raw(page, "<h2 id=disagree>Units disagree</h2>\n<p>Not logged where a unit holds a lock, or "
+              "takes the object for its own. Guard them alike in all units, or build with a plan "
+              "(docs/pass.md): it knows both sides.</p>\n");
+    table_begin(page, "", heads);
+    json_array_foreach(items, i, item)
+    {
+        const json_t *sides = json_object_get(item, "sides");
+        raw(page, "<tr><th scope=row class=name>");
+        page_text(page, text(item, "variable"));
+        raw(page, "</th>");
+        print_side(page, json_array_get(sides, 0));
+        print_side(page, json_array_get(sides, 1));
         raw(page, "</tr>\n");
     }
     table_end(page);
@@ -365,7 +404,7 @@ static void print_variables(const struct page *page)
         {"Logged: threads use them without a common lock", {"racy"}, true},
         {"Covered: every access holds the lock that is named", {"covered"}, true},
         {"Reached through pointers: assumptions that you can check",
-         {"assumed-mixed", "assumed-private", "assumed-covered"},
+         {"assumed-private", "assumed-covered"},
          true},
         {"Set once, or of one thread", {"init", "assumed-init", "private", "read-only"}, false},
     };
@@ -436,6 +475,7 @@ int report_page(const json_t *report, const char *path)
     if (any)
         print_cards(&page);
     print_items(&page, "unhandled", "change", "What to change");
+    print_disagreements(&page);
     if (any)
         print_accesses(&page);
     print_threads(&page);

@@ -2,7 +2,8 @@
  * palisade: the command that looks into programs built with palisade-cc.
  *
  *   palisade report [--json | --html FILE] PROGRAM   what the pass found, from the program's notes
- *   palisade model --list                            the call model, one row a line
+ *   palisade report --plan PROGRAM                   what its units know of each other, for a
+ * second build palisade model --list                            the call model, one row a line
  *
  * Exit statuses: runtime/core/status.h.
  */
@@ -22,12 +23,13 @@ static const char usage[] =
     "  report [--json] PROGRAM   what stands in the way of protecting PROGRAM, "
     "and what is logged\n"
     "  report --html FILE PROGRAM   the same as a page, with the source\n"
+    "  report --plan PROGRAM     a plan for building PROGRAM again\n"
     "  model --list              what each known function means to replay\n"
     "\n"
     "palisade COMMAND --help tells more.\n";
 
 struct report_arguments {
-    bool json;
+    bool json, plan;
     const char *html, *program;
 };
 
@@ -40,6 +42,9 @@ static error_t report_option(int key, char *value, struct argp_state *state)
         return 0;
     case 'H':
         arguments->html = value;
+        return 0;
+    case 'p':
+        arguments->plan = true;
         return 0;
     case ARGP_KEY_ARG:
         if (arguments->program)
@@ -63,6 +68,7 @@ static int report_command(int argc, char **argv)
         {"json", 'j', NULL, 0, "Print one JSON object (docs/report.md)", 0},
         {"html", 'H', "FILE", 0,
          "Write one page for a browser to FILE: the report, then the source", 0},
+        {"plan", 'p', NULL, 0, "Print a plan for building the program again (docs/pass.md)", 0},
         {0}};
     static const struct argp parser = {
         options,
@@ -76,7 +82,8 @@ static int report_command(int argc, char **argv)
         NULL};
     struct report_arguments arguments = {0};
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-    return report_run(arguments.program, arguments.json, arguments.html);
+    return arguments.plan ? plan_run(arguments.program)
+                          : report_run(arguments.program, arguments.json, arguments.html);
 }
 
 static error_t model_option(int key, char *value, struct argp_state *state)

@@ -86,6 +86,20 @@ static void sources_add(struct program *program, Elf *elf, Elf_Scn *section, con
     }
 }
 
+static void exported_add(struct program *program, Elf *elf, Elf_Scn *section, const GElf_Shdr *head)
+{
+    Elf_Data *data = elf_getdata(section, NULL);
+    size_t count = data && head->sh_entsize ? head->sh_size / head->sh_entsize : 0;
+    for (size_t i = 0; i < count; i++) {
+        GElf_Sym symbol;
+        if (!gelf_getsym(data, (int)i, &symbol) || symbol.st_shndx == SHN_UNDEF)
+            continue;
+        const char *name = elf_strptr(elf, head->sh_link, symbol.st_name);
+        if (name && *name)
+            json_object_set_new(program->exported, name, json_true());
+    }
+}
+
 /* Programs that lost their section headers still have their segments. */
 static int segments_read(struct program *program, Elf *elf)
 {
@@ -122,6 +136,8 @@ static int elf_read(struct program *program, Elf *elf)
             symbols = true;
             sources_add(program, elf, section, &head);
         }
+        if (head.sh_type == SHT_DYNSYM)
+            exported_add(program, elf, section, &head);
         const char *name = elf_strptr(elf, names, head.sh_name);
         if (!name || strcmp(name, ".note.palisade") != 0 || head.sh_type == SHT_NOBITS)
             continue;
@@ -210,7 +226,8 @@ int program_read(struct program *out, const char *path)
                             .defines = json_object(),
                             .externals = json_array(),
                             .sources = json_array(),
-                            .other_versions = json_array()};
+                            .other_versions = json_array(),
+                            .exported = json_object()};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         fprintf(stderr, "palisade: %s: %s\n", path, strerror(errno));
@@ -250,4 +267,5 @@ void program_free(struct program *program)
     json_decref(program->externals);
     json_decref(program->sources);
     json_decref(program->other_versions);
+    json_decref(program->exported);
 }

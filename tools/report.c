@@ -7,6 +7,7 @@
 
 #include "core/status.h"
 #include "json.h"
+#include "merge.h"
 #include "tools.h"
 
 /* Everything that stands in the way, of all units: a copy of the units' items, each with "unit". */
@@ -67,6 +68,26 @@ static void add_conflicts(const struct program *program, json_t *unhandled)
     }
 }
 
+/* What one unit leaves out by its plan, another may do. */
+static void add_planless(const struct program *program, json_t *unhandled)
+{
+    const char *first = text(json_array_get(program->units, 0), "plan");
+    json_t *unit;
+    size_t i;
+    json_array_foreach(program->units, i, unit)
+    {
+        if (strcmp(text(unit, "plan"), first) == 0)
+            continue;
+        json_array_append_new(
+            unhandled,
+            json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "kind", "unit", "what",
+                      "not compiled with the same plan as the first unit", "file",
+                      text(unit, "file"), "line", 0, "advice",
+                      "compile all units with the same --palisade-plan=FILE, or all without",
+                      "unit", text(unit, "file")));
+    }
+}
+
 static int count_named(const json_t *names, const char *name)
 {
     json_t *other;
@@ -80,13 +101,14 @@ static int count_named(const json_t *names, const char *name)
 }
 
 /* Source files that are in the symbol table more often than they left notes. */
-static json_t *find_uninstrumented(const struct program *program)
+json_t *report_uninstrumented(const struct program *program)
 {
     json_t *out = json_array(), *units = json_array(), *source, *unit;
     size_t i;
     json_array_foreach(program->units, i, unit)
     {
         json_array_append_new(units, json_string(text(unit, "file")));
+        json_array_extend(units, json_object_get(unit, "sources")); /* LTO */
     }
     json_array_foreach(program->other_versions, i, unit)
     {
@@ -136,11 +158,64 @@ static const char *kind_name(enum program_kind kind)
     return "unknown";
 }
 
+/* The unit logs the variable by itself: it sees both sides. */
+static bool logs(const struct program *program, const char *file, const char *name)
+{
+    json_t *unit, *variable;
+    size_t i, j;
+    json_array_foreach(program->units, i, unit)
+    {
+        if (strcmp(text(unit, "file"), file) != 0)
+            continue;
+        json_array_foreach(json_object_get(unit, "variables"), j, variable)
+        {
+            if (strcmp(text(variable, "name"), name) == 0)
+                return strcmp(text(variable, "class"), "racy") == 0;
+        }
+    }
+    return false;
+}
+
+/* Fields that one unit guards and another does not: no unit alone can see it. Takes the summaries
+ * out of the units, which are for this alone. */
+static json_t *find_disagreements(const struct program *program)
+{
+    struct merge merge;
+    json_t *unit, *item, *found = NULL, *out = json_array();
+    json_t *uninstrumented = report_uninstrumented(program);
+    size_t i;
+    bool planned = *text(json_array_get(program->units, 0), "plan") != 0; /* then all log it */
+    if (merge_load(&merge, program->units, program->exported,
+                   json_array_size(uninstrumented) > 0)) {
+        merge_solve(&merge);
+        found = planned ? NULL : merge_disagreements(&merge);
+    }
+    json_array_foreach(found, i, item)
+    {
+        json_t *sides = json_object_get(item, "sides");
+        const char *name = text(item, "variable");
+        bool block = json_is_true(json_object_get(item, "block")); /* no hook takes it */
+        json_object_del(item, "block");
+        if (block || !logs(program, text(json_array_get(sides, 0), "unit"), name) ||
+            !logs(program, text(json_array_get(sides, 1), "unit"), name))
+            json_array_append(out, item);
+    }
+    json_decref(found);
+    merge_free(&merge);
+    json_decref(uninstrumented);
+    json_array_foreach(program->units, i, unit)
+    {
+        json_object_del(unit, "summary");
+    }
+    return out;
+}
+
 static json_t *judge(const struct program *program, const char *path)
 {
     json_t *unhandled = collect_items(program, "unhandled");
     add_missing(program, unhandled);
     add_conflicts(program, unhandled);
+    add_planless(program, unhandled);
     const char *verdict = "ready";
     if (json_array_size(program->other_versions) > 0)
         verdict = "other-version";
@@ -154,8 +229,9 @@ static json_t *judge(const struct program *program, const char *path)
     json_object_set_new(report, "kind", json_string(kind_name(program->kind)));
     json_object_set_new(report, "verdict", json_string(verdict));
     json_object_set_new(report, "unhandled", unhandled);
+    json_object_set_new(report, "disagreements", find_disagreements(program));
     json_object_set_new(report, "notes", collect_items(program, "notes"));
-    json_object_set_new(report, "uninstrumented", find_uninstrumented(program));
+    json_object_set_new(report, "uninstrumented", report_uninstrumented(program));
     json_object_set_new(report, "stripped", json_boolean(program->stripped));
     json_object_set_new(report, "other_version_units",
                         json_integer((json_int_t)json_array_size(program->other_versions)));

@@ -27,6 +27,33 @@ static void print_items(const json_t *items, const char *title)
     }
 }
 
+static void print_side(const json_t *side)
+{
+    printf("      %s:%d %s in %s, %s%s\n", text(side, "file"), number(side, "line"),
+           text(side, "op"), text(side, "function"),
+           *text(side, "lock") ? "under " : "without a lock", text(side, "lock"));
+}
+
+/* Said aloud: no unit alone logs it. */
+static void print_disagreements(const json_t *items)
+{
+    json_t *item;
+    size_t i;
+    if (json_array_size(items) == 0)
+        return;
+    printf("\nUnits disagree: not logged where a unit holds a lock, or takes the object for its "
+           "own\n");
+    json_array_foreach(items, i, item)
+    {
+        json_t *sides = json_object_get(item, "sides");
+        printf("  %s\n", text(item, "variable"));
+        print_side(json_array_get(sides, 0));
+        print_side(json_array_get(sides, 1));
+    }
+    printf("  Guard them alike in all units, or build with a plan (docs/pass.md): it knows both "
+           "sides.\n");
+}
+
 static void print_coverage(const json_t *report)
 {
     const json_t *missing = json_object_get(report, "uninstrumented");
@@ -193,7 +220,6 @@ static void print_objects(const json_t *unit)
         print_fields(variables, i, end, "assumed-covered", false, &first);
         print_fields(variables, i, end, "assumed-init", false, &first);
         print_fields(variables, i, end, "assumed-private", true, &first);
-        print_fields(variables, i, end, "assumed-mixed", true, &first);
     }
 }
 
@@ -288,6 +314,7 @@ void report_print(const json_t *report)
     verdict_sentence(report, sentence, sizeof sentence);
     printf("%s: %s\n", text(report, "program"), sentence);
     print_items(json_object_get(report, "unhandled"), "What to change");
+    print_disagreements(json_object_get(report, "disagreements"));
     print_coverage(report);
     if (json_array_size(json_object_get(report, "units")) == 0)
         return;

@@ -9,6 +9,7 @@
 /* html: the file a page is written to, or NULL. */
 int report_run(const char *program, bool json, const char *html);
 int model_list(void);
+int plan_run(const char *program);
 
 enum program_kind {
     PROGRAM_UNKNOWN,
@@ -24,6 +25,7 @@ struct program {
     json_t *defines;        /* object: the functions that some unit defines */
     json_t *externals;      /* array: {name, unit}: functions a unit left to others */
     json_t *sources;        /* array: source files by the symbol table, one an object; or members */
+    json_t *exported;       /* object: names that shared libraries may use */
     json_t *other_versions; /* array: {format, abi, file where it can be told} of foreign notes */
     enum program_kind kind;
     unsigned members; /* objects in an archive */
@@ -35,6 +37,8 @@ void program_free(struct program *program);
 
 /* A name can hold any byte, JSON holds UTF-8 only: others become '?'. */
 json_t *safe_string(const char *name);
+/* Source files in the symbol table that left no note: a new array. */
+json_t *report_uninstrumented(const struct program *program);
 
 /* Prints the judged report, see report.c, for a person. */
 void report_print(const json_t *report);

@@ -39,7 +39,6 @@ const struct words variable_words[] = {
     {"assumed-covered", "under a lock (assumed to cover)", 0},
     {"assumed-init", "not written once threads run", 0},
     {"assumed-private", "no lock: assumed the thread's own", 0},
-    {"assumed-mixed", "sometimes under a lock: assumed the thread's own", 0},
     {NULL, NULL, 0},
 };
 

@@ -5,7 +5,7 @@
 
 // One unit: the very same object.
 // RUN: %t/bin/palisade-cc -O2 -c %s -o %t/cc.o
-// RUN: %clang -O2 -g -fno-pie -pthread -fplugin=%plugin -fpass-plugin=%plugin -c %s -o %t/plain.o
+// RUN: %clang -O2 -g -fno-eliminate-unused-debug-types -fno-pie -pthread -fplugin=%plugin -fpass-plugin=%plugin -c %s -o %t/plain.o
 // RUN: cmp %t/cc.o %t/plain.o
 
 // A program, with a path that needs quoting; found by its own path; runs.

@@ -341,7 +341,7 @@ static uint64_t do_news(struct shared *shared, uint32_t draw)
                                         &until);
     uint64_t digest = mix(shared->news.count, (uint64_t)result);
     pthread_mutex_unlock(&shared->news.lock);
-    return digest;
+    return mix(digest, shared->news.count); /* raced for */
 }
 
 /* ---- semaphores, barriers, once ---- */

@@ -47,7 +47,7 @@ struct job {
 
 struct shared {
     pthread_mutex_t outer, nested, timed;
-    uint64_t nested_count;
+    uint64_t nested_count, timed_count;
     struct {
         pthread_mutex_t lock;
         pthread_cond_t filled, emptied, done;
@@ -148,6 +148,7 @@ static uint64_t do_tries(struct worker *worker)
         int result = pthread_mutex_trylock(&shared->timed);
         digest = mix(digest, (uint64_t)result);
         if (result == 0) {
+            digest = mix(digest, ++shared->timed_count);
             if (worker->draw % 4 == 0)
                 usleep(50);
             pthread_mutex_unlock(&shared->timed);
@@ -156,6 +157,7 @@ static uint64_t do_tries(struct worker *worker)
     struct timespec until = realtime_in(worker->draw % 300);
     int result = pthread_mutex_timedlock(&shared->timed, &until);
     if (result == 0) {
+        digest = mix(digest, ++shared->timed_count);
         if (worker->draw % 8 == 0) {
             struct timespec length = {.tv_nsec = 200000};
             nanosleep(&length, NULL);
@@ -400,6 +402,8 @@ static void *worker_run(void *argument)
             break;
         case 2:
             worker->digest = mix(worker->digest, (uint64_t)poll(&ready, 1, 3));
+            if (ready.revents & ~POLLIN)
+                die("torture: poll");
             receive_one(worker, sockets[2], MSG_DONTWAIT);
             break;
         default:

@@ -16,7 +16,8 @@ def damage(data):
     note = data.find(b"Palisade\0\0\0\0")
     if kind < 3 or note < 0:
         for _ in range(random.choice((1, 4, 40))):
-            data[random.randrange(len(data))] = random.choice((0, 1, 0x7F, 0xFF, random.randrange(256)))
+            size = 64 if kind == 1 else len(data)  # the ELF head, or anywhere
+            data[random.randrange(size)] = random.choice((0, 1, 0x7F, 0xFF, random.randrange(256)))
     elif kind == 3:  # the head of the note
         data[random.randrange(note - 12, note + 28)] = random.choice((0, 1, 4, 0x7F, 0xFF))
     else:  # the JSON: other types in the places of known members

@@ -119,6 +119,16 @@ uint64_t __palisade_rdrand(void)
     return 0x1122334455667788;
 }
 
+int __palisade_pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+{
+    return pthread_rwlock_rdlock(lock);
+}
+
+int __palisade_pthread_rwlock_unlock(pthread_rwlock_t *lock)
+{
+    return pthread_rwlock_unlock(lock);
+}
+
 int __palisade_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
@@ -136,6 +146,10 @@ int __palisade_pthread_create(pthread_t *thread, const pthread_attr_t *attribute
 int __palisade_pthread_join(pthread_t thread, void **result)
 {
     return pthread_join(thread, result);
+}
+void *__palisade_calloc(size_t count, size_t bytes)
+{
+    return calloc(count, bytes);
 }
 int __palisade_printf(const char *format, ...)
 {

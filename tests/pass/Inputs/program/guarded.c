@@ -1,0 +1,10 @@
+#include "nf.h"
+
+long guarded;
+
+void guard_count(void)
+{
+    guard_take();
+    guarded++;
+    guard_give();
+}
