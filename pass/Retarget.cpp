@@ -123,6 +123,37 @@ static void wrap_opaque(Unit &unit, Function &library, const model_row &row)
         builder.CreateRet(call);
 }
 
+// A function that tells the runtime before it goes on to the library's: that ends the program, or
+// lets it pass (role=off, unmodelled=allow). A tail call: fork and getcontext see the caller's
+// frame.
+static void refuse_when_called(Module &module, Function &library, const model_row &row)
+{
+    LLVMContext &context = module.getContext();
+    Function *gate = Function::Create(library.getFunctionType(), GlobalValue::InternalLinkage,
+                                      Twine("__palisade_refuse_") + row.name, module);
+    gate->setAttributes(library.getAttributes());
+    gate->removeFnAttr(Attribute::NoReturn); // both calls may come back to this code
+    gate->setCallingConv(library.getCallingConv());
+    library.replaceAllUsesWith(gate);
+    IRBuilder<> builder(BasicBlock::Create(context, "", gate));
+    Value *name = builder.CreateGlobalString(row.name),
+          *note = builder.CreateGlobalString(row.note);
+    FunctionType *type =
+        FunctionType::get(builder.getVoidTy(), {name->getType(), note->getType()}, false);
+    builder.CreateCall(module.getOrInsertFunction("__palisade_refused", type), {name, note});
+    SmallVector<Value *, 8> arguments;
+    for (Argument &argument : gate->args())
+        arguments.push_back(&argument);
+    CallInst *call = builder.CreateCall(&library, arguments);
+    call->setAttributes(library.getAttributes());
+    call->setCallingConv(library.getCallingConv());
+    call->setTailCallKind(CallInst::TCK_MustTail);
+    if (call->getType()->isVoidTy())
+        builder.CreateRetVoid();
+    else
+        builder.CreateRet(call);
+}
+
 void unit_retarget_calls(Unit &unit)
 {
     Module &module = unit.module;
@@ -136,6 +167,10 @@ void unit_retarget_calls(Unit &unit)
             continue;
         if (row && row->opaque) {
             wrap_opaque(unit, *function, *row);
+            continue;
+        }
+        if (row && row->class_ == MODEL_FORBIDDEN) {
+            refuse_when_called(module, *function, *row);
             continue;
         }
         if (!row || !*row->hook)

@@ -199,11 +199,28 @@ class Scanner
         }
         if (*row->hook || own)
             return;
+        if (row->class_ == MODEL_FORBIDDEN) {
+            refused_when_called(name, *row, sites);
+            return;
+        }
         for (const Instruction *site : sites)
             unhandled(*site, "call", name, row->note);
         if (sites.empty())
             unit.unhandled.push_back(
                 {"call", name.str(), {unit.module.getSourceFileName(), 0}, row->note, nullptr});
+    }
+
+    // Options that nobody uses (daemon(), system() ...) need not keep a program from starting.
+    void refused_when_called(StringRef name, const model_row &row,
+                             ArrayRef<const Instruction *> sites)
+    {
+        std::string advice =
+            (Twine("ends the program, status 65, when it is called: ") + row.note).str();
+        for (const Instruction *site : sites)
+            unit.notes.push_back({"call", name.str(), place_of(*site), advice, site});
+        if (sites.empty())
+            unit.notes.push_back(
+                {"call", name.str(), {unit.module.getSourceFileName(), 0}, advice, nullptr});
     }
 
     // Instructions that name `value`, through constant expressions too.

@@ -25,7 +25,7 @@ enum model_class {
     MODEL_PACKET_IN,  /* receives packets or sets up the descriptors they come from */
     MODEL_PACKET_OUT, /* sends packets */
     MODEL_EFFECT,     /* output other than packets */
-    MODEL_FORBIDDEN,  /* can never be repeated */
+    MODEL_FORBIDDEN,  /* can never be repeated: ends the program when it is called */
     MODEL_CLASSES
 };
 

@@ -172,6 +172,10 @@ int __palisade_word_recursive_unlock(struct recursive *lock);
 void __palisade_opaque_lock(void *lock);
 void __palisade_opaque_unlock(void *lock);
 
+/* In front of a call of a forbidden row: ends the program, or returns (role=off, unmodelled=allow).
+ */
+void __palisade_refused(const char *name, const char *advice);
+
 /*
  * Constructors and destructors of instrumented units: the pass puts one of these for each into the
  * section palisade_constructors or palisade_destructors, and calls this at the start of nf_main

@@ -26,7 +26,7 @@ const struct words class_words[] = {
     {"packet_out", "packets out", 0},
     {"effect", "other output", 0},
     {"pure", "left alone: nothing but their arguments", 0},
-    {"forbidden", "can never be repeated", 0},
+    {"forbidden", "can never be repeated: ends the program when it is called", 0},
     {NULL, NULL, 0},
 };
 

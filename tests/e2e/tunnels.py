@@ -226,6 +226,9 @@ STATEMENTS = (
     ("address", "ioctl(ask, SIOCSIFADDR, &request)", "SIOCSIFADDR", "lan", "loggers"),
     ("mtu", "ioctl(ask, SIOCSIFMTU, &request)", "SIOCSIFMTU", "lan"),
     ("read", "return (int)read(0, bytes, sizeof bytes)", "read of descriptor 0"),
+    ("fork", "return fork()", "fork was called", "a second process cannot be replayed"),
+    ("chroot", 'return chroot("/")', "chroot was called"),
+    ("execl", 'return execl("/bin/true", "true", NULL)', "execl was called"),
     ("unbound-poll", "poll(&sockets, 1, 100)", "AF_PACKET", "bound"),
     ("unbound-recv", "recv(packets, bytes, sizeof bytes, 0)", "AF_PACKET", "bound"))
 

@@ -9,6 +9,7 @@
 // CHECK-SAME: logged private read-only
 // CHECK: agree on 3 items: External Unhandled
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ int main(void)
         pthread_create(&threads[i], NULL, worker, malloc(sizeof(struct item)));
     alone++;
     stop = 1;
-    if (fork() == 0 || nobody_knows())
-        alone = system("true");
+    if (tmpfile() || nobody_knows())
+        alone = fgetpos(stdin, NULL);
     return 0;
 }
