@@ -228,7 +228,7 @@ static struct nf_thread *thread_of_tid(pid_t tid)
 static void set_name_natively(const struct nf_thread *thread)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/comm", run_of(thread)->tid);
+    snprintf(path, sizeof path, "/proc/self/task/%u/comm", run_of(thread)->tid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -275,8 +275,9 @@ static int set_affinity(struct nf_thread *thread, size_t bytes, const cpu_set_t 
 {
     if (thread == NULL)
         return ESRCH;
-    int error = (int)VALUE_NUMBER(nf_self, "affinity", 0,
-                                  sched_setaffinity(run_of(thread)->tid, bytes, set) ? errno : 0);
+    int error =
+        (int)VALUE_NUMBER(nf_self, "affinity", 0,
+                          sched_setaffinity((pid_t)run_of(thread)->tid, bytes, set) ? errno : 0);
     if (error == 0) {
         memset(&thread->values.affinity, 0, sizeof thread->values.affinity);
         memcpy(&thread->values.affinity, set, bytes < sizeof *set ? bytes : sizeof *set);
@@ -291,11 +292,12 @@ static int get_affinity(const struct nf_thread *thread, size_t bytes, cpu_set_t 
         return ESRCH;
     if (bytes > RECORD_VALUE_MAX_BYTES)
         bytes = RECORD_VALUE_MAX_BYTES;
-    int error = (int)VALUE_NUMBER(nf_self, "affinity", 0,
-                                  sched_getaffinity(run_of(thread)->tid, bytes, set) ? errno : 0);
+    int error =
+        (int)VALUE_NUMBER(nf_self, "affinity", 0,
+                          sched_getaffinity((pid_t)run_of(thread)->tid, bytes, set) ? errno : 0);
     if (error == 0)
         VALUE_BYTES(nf_self, "affinity", set, bytes,
-                    sched_getaffinity(run_of(thread)->tid, bytes, set));
+                    sched_getaffinity((pid_t)run_of(thread)->tid, bytes, set));
     return error;
 }
 
@@ -334,9 +336,9 @@ static int set_schedule(struct nf_thread *thread, int policy, const struct sched
 {
     if (thread == NULL)
         return ESRCH;
-    int error =
-        (int)VALUE_NUMBER(nf_self, "schedule", 0,
-                          sched_setscheduler(run_of(thread)->tid, policy, parameters) ? errno : 0);
+    int error = (int)VALUE_NUMBER(
+        nf_self, "schedule", 0,
+        sched_setscheduler((pid_t)run_of(thread)->tid, policy, parameters) ? errno : 0);
     if (error == 0) {
         thread->values.schedule_set = 1;
         thread->values.schedule_policy = policy;
@@ -480,7 +482,7 @@ static void expect(bool done, const char *what)
 static void thread_settings(const struct nf_thread *thread)
 {
     const struct nf_thread_values *values = &thread->values;
-    pid_t tid = run_of(thread)->tid;
+    pid_t tid = (pid_t)run_of(thread)->tid;
     struct sched_param parameters = {.sched_priority = values->schedule_priority};
     if (*values->name)
         set_name_natively(thread);

@@ -118,7 +118,8 @@ static void *native_start(void *argument)
     nf_self = thread;
     thread->run = &process.runs[thread->core.index]; /* an image carries the master's */
     run_of(thread)->tcb = (uint8_t *)pthread_self();
-    run_of(thread)->tid = gettid();
+    atomic_store(&run_of(thread)->tid, (uint32_t)gettid());
+    futex_wake(&run_of(thread)->tid, 1);
     if (atomic_load(&thread->lifecycle) == THREAD_RUNNING) {
         atomic_store(&run_of(thread)->safe, 0);
         resume(thread);
@@ -150,7 +151,9 @@ void thread_spawn(uint32_t index)
     pthread_t handle;
     sigset_t before;
     block_signals(&before);
-    atomic_store(&process.runs[index].safe, 1); /* until it runs the NF's code */
+    struct thread_run *run = &process.runs[index];
+    atomic_store(&run->safe, 1); /* until it runs the NF's code */
+    atomic_store(&run->tid, 0);
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     int error = pthread_attr_setstack(&attributes, thread_stack(index) + 4096, slot_bytes() - 4096);
@@ -160,6 +163,8 @@ void thread_spawn(uint32_t index)
         process_fail(STATUS_MEMORY, "cannot start thread %u: %s", index, strerror(error));
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    while (atomic_load(&run->tid) == 0) /* its creator may name or pin it at once */
+        futex_wait(&run->tid, 0, -1);
 }
 
 /* Death: an event, then visible to joiners. Never returns to glibc: see the picture above. */

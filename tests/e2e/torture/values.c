@@ -407,6 +407,7 @@ int main(int argc, char **argv)
         setenv(self->variable, "0", 1);
     }
     pthread_create(&sleeper_thread, NULL, sleep_for_ever, NULL);
+    pthread_setname_np(sleeper_thread, "sleeper"); /* maybe before it runs */
     for (uint64_t i = 0; i < WORKERS; i++)
         pthread_create(&workers[i].thread, NULL, work, &workers[i]);
     pthread_create(&waiter_thread, NULL, wait_for_ticks, NULL);
