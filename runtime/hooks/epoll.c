@@ -343,6 +343,7 @@ static uint32_t collect_locked(struct nf_thread *thread, uint32_t index, struct 
 /* Packets are delivered to who waits for them; and `register_thread`: they wake this thread. */
 static void want(struct nf_thread *thread, uint32_t index, bool register_thread)
 {
+    queue_nf_ready();
     hold_sets(thread);
     const struct nf_epoll *set = set_of(index);
     for (uint32_t slot = 0; slot < set->count; slot++) {

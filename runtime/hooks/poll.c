@@ -95,6 +95,7 @@ static void poll_event(struct nf_thread *thread, struct interest *interests, uin
                        int64_t timeout_ns)
 {
     safe_point(thread);
+    queue_nf_ready();
     for (uint32_t i = 0; i < count; i++)
         if (interests[i].index < DESCRIPTORS_MAX && (interests[i].events & READABLE) &&
             IMAGE->descriptors[interests[i].index].queue)

@@ -126,6 +126,14 @@ static void check_alone(uint32_t index)
     }
 }
 
+void queue_nf_ready(void)
+{
+    if (atomic_load_explicit(&process.nf_ready, memory_order_relaxed))
+        return;
+    atomic_store(&process.nf_ready, 1);
+    io_kick();
+}
+
 void queue_reads(uint32_t index)
 {
     struct nf_queue *queue = &IMAGE->queues[index];

@@ -46,6 +46,9 @@ static inline bool queue_ready(struct queue *queue)
 /* The NF polled or received: from now on the queue wants packets. NF threads. */
 void queue_reads(uint32_t index);
 
+/* It waits for descriptors: from now on there may be snapshots, with or without a port. */
+void queue_nf_ready(void);
+
 /* Copies the input into the queue `index`; false when it is full. I/O thread. */
 bool queue_put(uint32_t index, packet_id id, uint16_t port, const uint8_t *bytes, uint16_t length);
 /* Wakes the threads asleep on `queue`, after a batch of queue_put. I/O thread. */
