@@ -225,7 +225,6 @@ STATEMENTS = (
     ("carrier", "ioctl(tun, TUNSETIFF, &request); ioctl(tun, TUNSETCARRIER, &ask)", "/dev/net/tun"),
     ("address", "ioctl(ask, SIOCSIFADDR, &request)", "SIOCSIFADDR", "lan", "loggers"),
     ("mtu", "ioctl(ask, SIOCSIFMTU, &request)", "SIOCSIFMTU", "lan"),
-    ("read", "return (int)read(0, bytes, sizeof bytes)", "read of descriptor 0"),
     ("fork", "return fork()", "fork was called", "a second process cannot be replayed"),
     ("chroot", 'return chroot("/")', "chroot was called"),
     ("execl", 'return execl("/bin/true", "true", NULL)', "execl was called"),

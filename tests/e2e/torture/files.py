@@ -6,7 +6,6 @@ connection that the program makes tells them in order and goes on after the kill
 were answered before the kill and after it.
 """
 
-import ctypes
 import os
 import re
 import select
@@ -16,29 +15,18 @@ import subprocess
 import threading
 import time
 
+from demolib.processes import socket_inside
+
 COLLECTOR, CONTROL = 7777, 7778
 COLLECTOR_ADDRESS = "10.9.1.1"
 MASTER, BACKUP = "10.9.1.2", "10.9.3.2"
 EXPORT = struct.Struct("<3Q")
-CLONE_NEWNET = 0x40000000
 WORD = (1 << 64) - 1
 
 
 def mix(value, word):
     value = (value ^ word) * 0x9E3779B97F4A7C15 & WORD
     return value ^ value >> 29
-
-
-def inside(namespace, make):
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net", "rb") as home, \
-            open(f"/run/netns/{namespace}", "rb") as there:
-        if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        try:
-            return make()
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
 
 
 class Ends:
@@ -55,10 +43,10 @@ class Ends:
         self.exports = []
         self.pongs = []  # (address, moment_ns)
         self.ended = self.quiet = False
-        self.collector = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.collector = socket_inside(self.gate, socket.AF_INET, socket.SOCK_DGRAM)
         self.collector.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
         self.collector.bind(("", COLLECTOR))
-        self.listener = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        self.listener = socket_inside(self.gate, socket.AF_INET, socket.SOCK_STREAM)
         self.listener.bind(("", COLLECTOR + 2))
         self.listener.listen()
         self.told = []  # the text of each connection
@@ -109,7 +97,7 @@ class Ends:
                     pass
 
     def _ping_once(self, address, number):
-        line = inside(self.gate, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        line = socket_inside(self.gate, socket.AF_INET, socket.SOCK_STREAM)
         with line:
             line.settimeout(1.0)
             line.connect((address, CONTROL))
