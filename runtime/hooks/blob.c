@@ -1,7 +1,6 @@
 /*
- * Results of any length: how long, the bytes in pieces, and last whether they are whole. Who goes
- * live in the middle cannot finish another process's result: it says "not whole", and all begins
- * again with its own.
+ * Results of any length: how long, then the bytes (logged.h). When they are not whole, all begins
+ * again with what this process finds.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -73,11 +72,11 @@ void value_blob(struct nf_thread *thread, const char *what, bool waits,
     *out = (struct blob){0};
     for (;; waits = false) {
         bool whole = false;
-        int64_t length = VALUE_NUMBER(thread, what, 0, ({
-                                          make(thread, waits, produce, context, out);
-                                          whole = true;
-                                          (int64_t) out->length;
-                                      }));
+        int64_t length = LOGGED(thread, what, 0, ({
+                                    make(thread, waits, produce, context, out);
+                                    whole = true;
+                                    (int64_t) out->length;
+                                }));
         if (!whole) {
             ASSERT(length >= 0 && length <= BLOB_MAX_BYTES);
             out->length = 0;
@@ -86,13 +85,7 @@ void value_blob(struct nf_thread *thread, const char *what, bool waits,
                 blob_add(out, nothing,
                          left < (int64_t)sizeof nothing ? (size_t)left : sizeof nothing);
         }
-        for (size_t at = 0; at < out->length; at += RECORD_VALUE_MAX_BYTES) {
-            size_t piece = out->length - at;
-            if (piece > RECORD_VALUE_MAX_BYTES)
-                piece = RECORD_VALUE_MAX_BYTES;
-            VALUE_BYTES(thread, what, out->bytes + at, piece, (void)0);
-        }
-        if (VALUE_NUMBER(thread, what, 0, whole ? 0 : 1) == 0)
+        if (logged_bytes(thread, what, out->bytes, out->length, whole))
             return;
     }
 }

@@ -23,10 +23,10 @@ static struct tm *local(struct nf_thread *thread, time_t when, struct tm *out)
 {
     struct nf_thread_values *values = &thread->values;
     struct tm native = {0};
-    int64_t code = VALUE_NUMBER(thread, "localtime", values->zone_code, ({
-                                    struct tm *done = localtime_r(&when, &native);
-                                    done ? code_of(&native) : NO_TIME;
-                                }));
+    int64_t code = LOGGED(thread, "localtime", values->zone_code, ({
+                              struct tm *done = localtime_r(&when, &native);
+                              done ? code_of(&native) : NO_TIME;
+                          }));
     if (code == NO_TIME) {
         errno = EOVERFLOW;
         return NULL;
@@ -73,7 +73,7 @@ HOOK time_t __palisade_mktime(struct tm *time)
     struct tm copy = *time;
     int64_t expected = timegm(&copy) - (thread->values.zone_code >> 2);
     copy = *time;
-    time_t when = VALUE_NUMBER(thread, "mktime", expected, mktime(&copy));
+    time_t when = LOGGED(thread, "mktime", expected, mktime(&copy));
     if (when != -1)
         local(thread, when, time);
     return when;

@@ -50,16 +50,16 @@ static int64_t read_cpu_clock(struct nf_thread *thread, clockid_t clock)
     static int64_t behind[THREADS_MAX][2]; /* of this process; each thread its own */
     int64_t *offset = &behind[thread->core.index][clock == CLOCK_THREAD_CPUTIME_ID];
     int64_t *seen = &thread->values.cpu_seen_ns[clock == CLOCK_THREAD_CPUTIME_ID];
-    int64_t ns = VALUE_NUMBER(thread, "CPU clock", NEVER_PREDICTED, ({
-                                  struct timespec now;
-                                  clock_gettime(clock, &now);
-                                  int64_t live = timespec_ns(&now) + *offset;
-                                  if (live < *seen) {
-                                      *offset += *seen - live;
-                                      live = *seen;
-                                  }
-                                  live;
-                              }));
+    int64_t ns = LOGGED(thread, "CPU clock", NOT_EXPECTED, ({
+                            struct timespec now;
+                            clock_gettime(clock, &now);
+                            int64_t live = timespec_ns(&now) + *offset;
+                            if (live < *seen) {
+                                *offset += *seen - live;
+                                live = *seen;
+                            }
+                            live;
+                        }));
     *seen = ns;
     return ns;
 }

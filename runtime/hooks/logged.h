@@ -15,25 +15,17 @@
 
 /* One event: the number `live` (evaluated only when it happens now), or that of the log. `expected`
  * adds no bytes. */
-#define LOGGED(thread, what, expected, live)                                                       \
-    ({                                                                                             \
-        int64_t logged_;                                                                           \
-        if (!REPLAYED_ALONE(                                                                       \
-                thread, what,                                                                      \
-                ev_number_replay(&(thread)->core, &run_of(thread)->reader, expected, &logged_))) { \
-            logged_ = (live);                                                                      \
-            ev_number_record(&(thread)->core, log_ready(thread), logged_, expected);               \
-        }                                                                                          \
-        logged_;                                                                                   \
-    })
+#define LOGGED(thread, what, expected, live) LOGGED_AFTER(thread, what, expected, (void)0, live)
 /* The same for a call that waits: a signal may end it, see hooks/signal.h. */
 #define LOGGED_WAIT(thread, what, expected, call, live)                                            \
+    LOGGED_AFTER(thread, what, expected, signal_replay(thread, call), live)
+/* `before`: done at every attempt of replay. */
+#define LOGGED_AFTER(thread, what, expected, before, live)                                         \
     ({                                                                                             \
         int64_t logged_;                                                                           \
         if (!REPLAYED_ALONE(thread, what,                                                          \
-                            (signal_replay(thread, call),                                          \
-                             ev_number_replay(&(thread)->core, &run_of(thread)->reader, expected,  \
-                                              &logged_)))) {                                       \
+                            (before, ev_number_replay(&(thread)->core, &run_of(thread)->reader,    \
+                                                      expected, &logged_)))) {                     \
             logged_ = (live);                                                                      \
             ev_number_record(&(thread)->core, log_ready(thread), logged_, expected);               \
         }                                                                                          \

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 void *__palisade_malloc(size_t size);
+void *__palisade_calloc(size_t count, size_t size);
 void *__palisade_realloc(void *block, size_t size);
 void *__palisade_aligned_alloc(size_t alignment, size_t size);
 void __palisade_free(void *block);

@@ -12,8 +12,9 @@
 #include "hooks/packets.h"
 
 #define PAGE 4096u
-#define LINK_BYTES_MIN 16u /* the kernel leaves as much for a link header, so that IP is aligned   \
-                            */
+#define LINK_BYTES_MIN                                                                             \
+    16u /* the kernel leaves as much for a link header, so that IP is aligned                      \
+         */
 #define ALIGNED(bytes) (((bytes) + TPACKET_ALIGNMENT - 1) & ~(uint32_t)(TPACKET_ALIGNMENT - 1))
 
 struct ring {

@@ -166,7 +166,7 @@ HOOK mode_t __palisade_umask(mode_t mask)
     if (nf_self == NULL)
         return umask(mask);
     lock();
-    mode_t before = (mode_t)VALUE_NUMBER(nf_self, "umask", 022, umask(mask));
+    mode_t before = (mode_t)LOGGED(nf_self, "umask", 022, umask(mask));
     SETTINGS->umask = mask;
     SETTINGS->umask_set = 1;
     unlock();
@@ -181,7 +181,7 @@ HOOK char *__palisade_setlocale(int category, const char *name)
         return setlocale(category, name);
     lock();
     const char *done = setlocale(category, name);
-    int64_t there = VALUE_NUMBER(nf_self, "setlocale", 1, done != NULL);
+    int64_t there = LOGGED(nf_self, "setlocale", 1, done != NULL);
     if (there != (done != NULL))
         process_fail(STATUS_IDENTITY,
                      "setlocale(%d, \"%s\") succeeded on the master, not here: install the same "
@@ -275,9 +275,8 @@ static int set_affinity(struct nf_thread *thread, size_t bytes, const cpu_set_t 
 {
     if (thread == NULL)
         return ESRCH;
-    int error =
-        (int)VALUE_NUMBER(nf_self, "affinity", 0,
-                          sched_setaffinity((pid_t)run_of(thread)->tid, bytes, set) ? errno : 0);
+    int error = (int)LOGGED(nf_self, "affinity", 0,
+                            sched_setaffinity((pid_t)run_of(thread)->tid, bytes, set) ? errno : 0);
     if (error == 0) {
         memset(&thread->values.affinity, 0, sizeof thread->values.affinity);
         memcpy(&thread->values.affinity, set, bytes < sizeof *set ? bytes : sizeof *set);
@@ -292,9 +291,8 @@ static int get_affinity(const struct nf_thread *thread, size_t bytes, cpu_set_t 
         return ESRCH;
     if (bytes > RECORD_VALUE_MAX_BYTES)
         bytes = RECORD_VALUE_MAX_BYTES;
-    int error =
-        (int)VALUE_NUMBER(nf_self, "affinity", 0,
-                          sched_getaffinity((pid_t)run_of(thread)->tid, bytes, set) ? errno : 0);
+    int error = (int)LOGGED(nf_self, "affinity", 0,
+                            sched_getaffinity((pid_t)run_of(thread)->tid, bytes, set) ? errno : 0);
     if (error == 0)
         VALUE_BYTES(nf_self, "affinity", set, bytes,
                     sched_getaffinity((pid_t)run_of(thread)->tid, bytes, set));
@@ -336,9 +334,9 @@ static int set_schedule(struct nf_thread *thread, int policy, const struct sched
 {
     if (thread == NULL)
         return ESRCH;
-    int error = (int)VALUE_NUMBER(
-        nf_self, "schedule", 0,
-        sched_setscheduler((pid_t)run_of(thread)->tid, policy, parameters) ? errno : 0);
+    int error =
+        (int)LOGGED(nf_self, "schedule", 0,
+                    sched_setscheduler((pid_t)run_of(thread)->tid, policy, parameters) ? errno : 0);
     if (error == 0) {
         thread->values.schedule_set = 1;
         thread->values.schedule_policy = policy;
@@ -389,13 +387,13 @@ HOOK int __palisade_setpriority(__priority_which_t which, id_t who, int priority
 
 HOOK int __palisade_getpriority(__priority_which_t which, id_t who)
 {
-    return nf_self ? (int)VALUE_NUMBER(nf_self, "getpriority", 0, getpriority(which, who))
+    return nf_self ? (int)LOGGED(nf_self, "getpriority", 0, getpriority(which, who))
                    : getpriority(which, who);
 }
 
 HOOK int __palisade_nice(int by)
 {
-    return nf_self ? (int)VALUE_NUMBER(nf_self, "nice", 0, nice(by)) : nice(by);
+    return nf_self ? (int)LOGGED(nf_self, "nice", 0, nice(by)) : nice(by);
 }
 
 /* ---- prctl ---- */

@@ -413,11 +413,11 @@ HOOK int __palisade_sigpending(sigset_t *out)
     struct nf_thread *thread = nf_self;
     if (thread == NULL)
         return sigpending(out);
-    int64_t bits = VALUE_NUMBER(
-        thread, "sigpending", 0,
-        (int64_t)((atomic_load(&arrived) | atomic_load(&thread->values.signals_pending) |
-                   atomic_load(&V->signals_pending)) &
-                  thread->values.signal_mask));
+    int64_t bits =
+        LOGGED(thread, "sigpending", 0,
+               (int64_t)((atomic_load(&arrived) | atomic_load(&thread->values.signals_pending) |
+                          atomic_load(&V->signals_pending)) &
+                         thread->values.signal_mask));
     to_set((uint64_t)bits, out);
     return 0;
 }

@@ -93,9 +93,9 @@ static bool receive_one(struct nf_thread *thread, uint32_t index, struct mmsghdr
     size_t control_room = message->msg_control ? message->msg_controllen : 0;
     bool own = false;
     *result = LOGGED_WAIT(thread, "recv", -EAGAIN, &signal_restart, ({
-                         own = true;
-                         receive_live(thread, index, message, flags);
-                     }));
+                              own = true;
+                              receive_live(thread, index, message, flags);
+                          }));
     if (*result < 0)
         return true;
     message->msg_flags = (int)(*result >> 32);

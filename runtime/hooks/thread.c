@@ -259,7 +259,7 @@ int palisade_join_restartable(pthread_t handle, void **result)
             signal_wait(self, &other->lifecycle, state, -1);
     }
     /* The event tells signals of this wait from those of the next. */
-    VALUE_NUMBER(self, "pthread_join", 0, 0);
+    LOGGED(self, "pthread_join", 0, 0);
     if (result)
         *result = other->result;
     return 0;

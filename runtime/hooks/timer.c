@@ -32,7 +32,7 @@ static struct timespec to_timespec(int64_t ns)
 
 static int64_t logged_now(struct nf_thread *thread, clockid_t clock)
 {
-    return VALUE_NUMBER(thread, "timer", NEVER_PREDICTED, value_clock_now(clock));
+    return LOGGED(thread, "timer", NOT_EXPECTED, value_clock_now(clock));
 }
 
 static int64_t left_of(const struct nf_timer *timer, int64_t now)
@@ -82,16 +82,15 @@ void timers_go_live(void)
 bool timer_expire(struct nf_thread *thread, uint32_t index)
 {
     struct nf_timer *timer = &TIMERS[index];
-    int64_t times = VALUE_NUMBER(thread, "timer", 1, ({
-                                     int64_t late =
-                                         value_clock_now(CLOCK_MONOTONIC) - timer->deadline_ns;
-                                     int64_t n = 1;
-                                     if (timer->deadline_ns == 0 || late < 0)
-                                         n = 0; /* disarmed or set anew meanwhile */
-                                     else if (timer->interval_ns > 0)
-                                         n = late / timer->interval_ns + 1;
-                                     n;
-                                 }));
+    int64_t times = LOGGED(thread, "timer", 1, ({
+                               int64_t late = value_clock_now(CLOCK_MONOTONIC) - timer->deadline_ns;
+                               int64_t n = 1;
+                               if (timer->deadline_ns == 0 || late < 0)
+                                   n = 0; /* disarmed or set anew meanwhile */
+                               else if (timer->interval_ns > 0)
+                                   n = late / timer->interval_ns + 1;
+                               n;
+                           }));
     if (times == 0)
         return false;
     timer->overrun = (uint32_t)(times - 1);

@@ -2,22 +2,7 @@
 #ifndef PALISADE_HOOKS_VALUE_H
 #define PALISADE_HOOKS_VALUE_H
 
-#include "process.h"
-#include "replay/replay.h"
-
-/* One event: the number `live` (evaluated only when it happens now), or that of the log. */
-#define VALUE_NUMBER(thread, what, expected, live)                                                 \
-    ({                                                                                             \
-        int64_t value_;                                                                            \
-        if (!REPLAYED_ALONE(                                                                       \
-                thread, what,                                                                      \
-                ev_number_replay(&(thread)->core, &run_of(thread)->reader, expected, &value_))) {  \
-            value_ = (live);                                                                       \
-            ev_number_record(&(thread)->core, log_ready(thread), value_, expected);                \
-        }                                                                                          \
-        value_;                                                                                    \
-    })
-#define NEVER_PREDICTED INT64_MIN
+#include "hooks/logged.h"
 
 /* One event: `length` bytes (at most RECORD_VALUE_MAX_BYTES), filled by `live` or from the log. */
 #define VALUE_BYTES(thread, what, buffer, length, live)                                            \
@@ -33,10 +18,10 @@
 /* errno-style calls: the result, or -1 with errno, in one event; predicted when it is 0. */
 #define VALUE_RESULT(thread, what, live)                                                           \
     ({                                                                                             \
-        int64_t result_ = VALUE_NUMBER(thread, what, 0, ({                                         \
-                                           int64_t live_ = (live);                                 \
-                                           live_ == -1 ? -(int64_t)errno : live_;                  \
-                                       }));                                                        \
+        int64_t result_ = LOGGED(thread, what, 0, ({                                               \
+                                     int64_t live_ = (live);                                       \
+                                     live_ == -1 ? -(int64_t)errno : live_;                        \
+                                 }));                                                              \
         if (result_ < 0)                                                                           \
             errno = (int)-result_;                                                                 \
         result_ < 0 ? -1 : result_;                                                                \

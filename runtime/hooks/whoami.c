@@ -96,28 +96,28 @@ HOOK long __palisade_sysconf(int name)
 {
     if (nf_self == NULL)
         return sysconf(name);
-    return VALUE_NUMBER(nf_self, "sysconf", NEVER_PREDICTED, sysconf(name));
+    return LOGGED(nf_self, "sysconf", NOT_EXPECTED, sysconf(name));
 }
 
 HOOK int __palisade_get_nprocs(void)
 {
-    return nf_self ? (int)VALUE_NUMBER(nf_self, "get_nprocs", 1, get_nprocs()) : get_nprocs();
+    return nf_self ? (int)LOGGED(nf_self, "get_nprocs", 1, get_nprocs()) : get_nprocs();
 }
 
 HOOK int __palisade_get_nprocs_conf(void)
 {
-    return nf_self ? (int)VALUE_NUMBER(nf_self, "get_nprocs_conf", 1, get_nprocs_conf())
+    return nf_self ? (int)LOGGED(nf_self, "get_nprocs_conf", 1, get_nprocs_conf())
                    : get_nprocs_conf();
 }
 
 HOOK long __palisade_gethostid(void)
 {
-    return nf_self ? VALUE_NUMBER(nf_self, "gethostid", 0, gethostid()) : gethostid();
+    return nf_self ? LOGGED(nf_self, "gethostid", 0, gethostid()) : gethostid();
 }
 
 HOOK int __palisade_sched_getcpu(void)
 {
-    return nf_self ? (int)VALUE_NUMBER(nf_self, "sched_getcpu", 0, sched_getcpu()) : sched_getcpu();
+    return nf_self ? (int)LOGGED(nf_self, "sched_getcpu", 0, sched_getcpu()) : sched_getcpu();
 }
 
 HOOK int __palisade_getcpu(unsigned int *cpu, unsigned int *node)
@@ -125,10 +125,10 @@ HOOK int __palisade_getcpu(unsigned int *cpu, unsigned int *node)
     if (nf_self == NULL)
         return getcpu(cpu, node);
     unsigned int both[2] = {0, 0};
-    int64_t packed = VALUE_NUMBER(nf_self, "getcpu", 0, ({
-                                      getcpu(&both[0], &both[1]);
-                                      (int64_t) both[0] | (int64_t)both[1] << 32;
-                                  }));
+    int64_t packed = LOGGED(nf_self, "getcpu", 0, ({
+                                getcpu(&both[0], &both[1]);
+                                (int64_t) both[0] | (int64_t)both[1] << 32;
+                            }));
     if (cpu)
         *cpu = (unsigned int)packed;
     if (node)
@@ -171,6 +171,6 @@ HOOK unsigned long __palisade_getauxval(unsigned long type)
         process_fail(STATUS_UNMODELLED,
                      "getauxval(%lu) points out of the image and cannot be replayed (G8)", type);
     default:
-        return (unsigned long)VALUE_NUMBER(nf_self, "getauxval", 0, (int64_t)getauxval(type));
+        return (unsigned long)LOGGED(nf_self, "getauxval", 0, (int64_t)getauxval(type));
     }
 }
