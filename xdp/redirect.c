@@ -10,11 +10,9 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 
+#include "busy.h"
 #include "core/assert.h"
 #include "redirect.skel.h"
-
-#define BUSY_TRIES 50
-#define BUSY_WAIT_US 12000 /* 50 tries: 600 ms; a dead process lets go after 8-120 ms */
 
 struct redirect {
     struct redirect_bpf *object;
@@ -59,14 +57,12 @@ static int link_create(int program, int index)
 static enum status attach(struct redirect *redirect, int program, const char *device, int index,
                           char *why)
 {
-    int link = -EBUSY;
+    int64_t since_ns = 0;
+    int link;
 
-    for (int try = 0; try < BUSY_TRIES; try++) {
+    do
         link = link_create(program, index);
-        if (link != -EBUSY && link != -EEXIST)
-            break;
-        usleep(BUSY_WAIT_US);
-    }
+    while ((link == -EBUSY || link == -EEXIST) && busy_wait(&since_ns));
     if (link >= 0) {
         redirect->link = link;
         return STATUS_OK;
