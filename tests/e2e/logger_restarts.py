@@ -3,8 +3,10 @@ With the toy NF; examples/demo --kill il|ol shows it with real ones."""
 
 import os
 import signal
+import socket
 import time
 
+from demolib.processes import socket_inside
 from stage import expect
 from toy import Toy
 
@@ -130,6 +132,68 @@ def fenced_by_both(stage):
         toy.ends(old, FENCED)
 
 
+ETH_P_ALL, ETH_P_IP, PACKET_OUTGOING = 3, 0x800, 4
+
+
+class LocalStack:
+    """What enters lan and reaches the kernel of the loggers' host."""
+
+    def __init__(self, toy):
+        self.client = socket_inside(toy.topology.name("client"), socket.AF_PACKET, socket.SOCK_RAW)
+        self.client.bind(("eth0", 0))
+        self.socket = socket_inside(toy.topology.name("gate"), socket.AF_PACKET, socket.SOCK_RAW,
+                                    socket.htons(ETH_P_ALL))
+        self.socket.bind(("lan", ETH_P_ALL))
+        self.socket.setblocking(False)
+
+    def heard(self):
+        """Packets since the last call."""
+        count = 0
+        try:
+            while True:
+                _, address = self.socket.recvfrom(64)
+                count += address[1] == ETH_P_IP and address[2] != PACKET_OUTGOING
+        except BlockingIOError:
+            return count
+
+
+    def knock(self):
+        """Does a packet from the client arrive?"""
+        self.heard()
+        self.client.send(b"\xff" * 6 + bytes(6) + b"\x08\x00" + bytes(60))
+        time.sleep(0.1)
+        return self.heard() == 1
+
+
+def shut(stage):
+    """While a logger is away the local stack hears nothing of the NF's traffic; once the reign has
+    ended and the loggers go, the device is as it was."""
+    with Toy(stage) as toy:
+        toy.start_loggers()
+        master = toy.start_nf("master", "master")
+        toy.await_event("ol", "image_committed")
+        stack = LocalStack(toy)
+        stack.heard()
+        traffic = toy.traffic(6)
+        for which, number in (("il", signal.SIGKILL), ("ol", signal.SIGKILL),
+                              ("il", signal.SIGTERM)):
+            end(getattr(toy, which), number)
+            time.sleep(0.3)
+            toy.start_logger(which)
+            time.sleep(0.3)
+            count = stack.heard()
+            expect(count == 0, f"{count} packets in the local stack, {which}, signal {number}")
+        traffic.result()
+        ended(toy, master)
+        end(toy.il, signal.SIGTERM)
+        expect(stack.knock(), "the device stays shut")
+        toy.start_logger("il")  # killed with no reign: the next one clears up
+        end(toy.il, signal.SIGKILL)
+        toy.start_logger("il")
+        end(toy.il, signal.SIGTERM)
+        expect(stack.knock(), "the device stays shut by a dead logger's program")
+
+
 def tests(_seed):
     kill, term = signal.SIGKILL, signal.SIGTERM
     return [
@@ -141,4 +205,5 @@ def tests(_seed):
         ("restart-often", often),
         ("restart-orphaned", orphaned),
         ("restart-fenced", fenced_by_both),
+        ("restart-shut", shut),
     ]
