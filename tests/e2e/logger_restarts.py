@@ -35,9 +35,12 @@ def restarted(number, *which):
                 toy.await_event("il", "reign", before + 1)
                 time.sleep(0.5)  # its inputs need a base, too
             backup = toy.start_nf("backup", "backup")
-            time.sleep(0.5)
+            expect(toy.await_event("ol", "protected")["ns"] > 0, "protected from the start")
+            time.sleep(0.3)
             end(master, signal.SIGKILL)
             toy.await_word(backup, "live")
+            causes = [event["cause"] for event in toy.events("ol", "unprotected")]
+            expect(causes[0] == "started" and causes[-1] == "master_lost", f"causes: {causes}")
             counts = traffic.result()
             expect(counts["received"] > counts["sent"] / 2, f"the traffic: {counts}")
             ended(toy, backup)
