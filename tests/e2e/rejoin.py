@@ -4,6 +4,7 @@ lost, state never; and from the new base a takeover is exact."""
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 
@@ -16,6 +17,7 @@ from stage import Broken, expect
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torture"))
 from driver import (FAULTS_SHOWN, Load, Tortured, check_chain, check_effects,  # noqa: E402
                     check_order)
+from files import Ends  # noqa: E402
 
 SEEDS = 3
 LINKS = {"output-logger": ("olm", "olb"), "input-logger": ("ilm", "ilb")}
@@ -105,11 +107,12 @@ def check_losses(load, missing, absences):
 class Rejoin:
     """One run: each of `rounds`, a tuple of loggers that die together, then the master."""
 
-    def __init__(self, stage, seed, rounds, program="torture", kill=True, rate=400, **settings):
-        self.stage, self.rounds, self.program, self.kill = stage, rounds, program, kill
+    def __init__(self, stage, seed, rounds, program="torture", rate=400, moments=None, **settings):
+        self.stage, self.rounds, self.program, self.moments = stage, rounds, program, moments
         self.seed, self.rate, self.settings = seed, rate, settings
         self.random = random.Random(seed)
         self.absences = []
+        self.ends = None
 
     def conduct(self):
         topology = Topology(palisade=True)
@@ -128,38 +131,56 @@ class Rejoin:
             self.gateway.tend_but(away)
             time.sleep(0.01)
 
+    def _moments(self, name):
+        """When it dies, when it is started again."""
+        if self.moments:
+            return self.moments[name]
+        return 0, self.random.choice((0, 0.05, self.random.uniform(0.1, 1.0)))
+
     def _restart(self, loggers):
         gateway = self.gateway
         before = {(role, name): gateway.backs(role, name)
                   for role in ("master", "backup") for name in loggers}
         since = time.monotonic_ns()
-        for name in loggers:
-            gateway.process(name).kill()
-        for name in self.random.sample(loggers, len(loggers)):
-            gateway.process(name).popen.wait()
-            self._pass(self.random.choice((0, 0.05, self.random.uniform(0.1, 1.0))), loggers)
-            gateway.start_again(name)
+        moments = {name: self._moments(name) for name in loggers}
+        steps = sorted([(dies, 0, name) for name, (dies, _) in moments.items()] +
+                       [(back, 1, name) for name, (_, back) in moments.items()])
+        for moment, start, name in steps:
+            self._pass(since / 1e9 + moment - time.monotonic(), loggers)
+            if start:
+                gateway.process(name).popen.wait()
+                gateway.start_again(name)
+            else:
+                gateway.process(name).kill()
         for (role, name), n in before.items():
             wait_until(f"the {role} has found the {name} again",
                        lambda role=role, name=name, n=n: gateway.backs(role, name) > n,
                        gateway.processes())
         self.absences.append((loggers, since, time.monotonic_ns()))
 
+    def _kill(self):
+        self._pass(self.random.uniform(FLIGHT_NS / 1e9, FLIGHT_NS / 1e9 + 1))
+        self.gateway.observe()
+        self._pass(0.1)
+        return self.gateway.kill()
+
     def _conduct(self, topology):
+        self.ends = Ends(topology) if self.program == "files" else None
         gateway = self.gateway = Gateway(topology, self.stage.programs, self.program,
+                                         self.ends.arguments() if self.ends else (),
                                          **self.settings)
         gateway.wait_ready()
+        if self.ends:
+            self.ends.begin()
         load, kill_ns = TimedLoad(topology, self.seed, self.rate), None
         try:
             for loggers in self.rounds:
                 self._pass(self.random.uniform(0.2, 1.5))
                 self._restart(loggers)
-            if self.kill:
-                self._pass(self.random.uniform(FLIGHT_NS / 1e9, FLIGHT_NS / 1e9 + 1))
-                kill_ns = gateway.kill()
-                wait_until("the backup is live",
-                           lambda: gateway.journals["backup"].find("live", kill_ns),
-                           gateway.processes()[:2] + [gateway.backup])
+            kill_ns = self._kill()
+            wait_until("the backup is live",
+                       lambda: gateway.journals["backup"].find("live", kill_ns),
+                       gateway.processes()[:2] + [gateway.backup])
             until = time.monotonic() + 1.5
             while time.monotonic() < until:
                 gateway.tend(kill_ns)
@@ -169,6 +190,9 @@ class Rejoin:
         finally:
             load.ended = True
             load.thread.join()
+            if self.ends:
+                time.sleep(0.3)
+                self.ends.end()
         return self._verdict(load, kill_ns)
 
     @staticmethod
@@ -183,25 +207,73 @@ class Rejoin:
     def _verdict(self, load, kill_ns):
         time.sleep(0.3)  # the last lines of stdout
         gateway = self.gateway
-        texts = [gateway.master.said()] + ([gateway.backup.said()] if kill_ns else [])
+        texts = [gateway.master.said(), gateway.backup.said()]
         faults, missing = chain_with_gaps(load.answers)
         more, lost = check_losses(load, missing, self.absences)
         faults += more + check_order(load.answers) + check_effects(texts)
+        if self.ends:
+            gateway.backup.stop()
+            faults += self.ends.faults(1)
         backs = [e["ns"] for e in gateway.journals["master"].read() if e["event"] == "logger_back"]
+        counters = gateway.journals["master"].last("counters") or {}
         figures = {"answers": len(load.answers), "lost": len(lost), "of them computed":
-                   len(missing), "unprotected_ms": [round(ns / 1e6) for ns in backs]}
-        if kill_ns and not any(moment > kill_ns + 100_000_000 for _, moment, _ in load.answers):
+                   len(missing), "discarded": counters.get("inputs_discarded"),
+                   "unprotected_ms": [round(ns / 1e6) for ns in backs]}
+        if not any(moment > kill_ns + 100_000_000 for _, moment, _ in load.answers):
             faults.append("no answer came after the kill")
         if faults:
-            gateway.figures(kill_ns or 0)
+            gateway.figures(kill_ns)
         return faults, figures
 
 
-def rejoin(seed, rounds, **settings):
+class Frozen(Rejoin):
+    """A logger only stands still, so long that it is taken for dead; then it goes on."""
+
+    def __init__(self, stage, seed, logger):
+        super().__init__(stage, seed, [(logger,)], rate=100)
+        self.logger = logger
+
+    def _restart(self, loggers):
+        gateway, since = self.gateway, time.monotonic_ns()
+        os.kill(gateway.process(self.logger).pid, signal.SIGSTOP)
+        wait_until("the master misses it",
+                   lambda: gateway.journals["master"].find("logger_lost", since),
+                   gateway.processes())
+        self._pass(self.random.uniform(0.0, 0.5))
+        os.kill(gateway.process(self.logger).pid, signal.SIGCONT)
+        self._woken(since)
+        self.absences.append((loggers, since, time.monotonic_ns()))
+
+
+class FrozenInput(Frozen):
+    def _woken(self, since):
+        for role in ("master", "backup"):
+            wait_until(f"the {role} has found it again",
+                       lambda role=role: self.gateway.journals[role].find("logger_back", since),
+                       self.gateway.processes())
+
+
+class FrozenOutput(Frozen):
+    """It fences the master, which was silent for it: the backup takes over, the master ends."""
+
+    def _woken(self, since):
+        self.gateway.killed, self.kill_ns = True, time.monotonic_ns()
+        status = self.gateway.master.ended(30)
+        expect(status == FENCED, f"the master ended with {status}: {self.gateway.master.tail()}")
+
+    def _kill(self):
+        return self.kill_ns
+
+    def _conduct(self, topology):
+        faults, figures = super()._conduct(topology)
+        return faults, figures | {"the master": self.gateway.master.said().splitlines()[-1]}
+
+
+def rejoin(seed, rounds, kind=Rejoin, **settings):
     def test(stage):
         stage.program(settings.get("program", "torture"))
         try:
-            faults, figures = Rejoin(stage, seed, rounds, **settings).conduct()
+            faults, figures = kind(stage, seed, rounds, **settings).conduct()
         except (Refusal, ProcessDied) as failure:
             raise Broken(str(failure)) from None
         expect(not faults, f"{len(faults)} faults: " + "; ".join(faults[:FAULTS_SHOWN]))
@@ -209,8 +281,10 @@ def rejoin(seed, rounds, **settings):
     return test
 
 
+FENCED = 73  # STATUS_FENCED of runtime/core/status.h
 OUTPUT, INPUT = ("output-logger",), ("input-logger",)
 BOTH = OUTPUT + INPUT
+FULL = {"output-logger": (0, 5), "input-logger": (3.5, 4)}
 
 
 def tests(seed):
@@ -223,4 +297,13 @@ def tests(seed):
                   (f"rejoin-both-{n}-seed-{s}", rejoin(s, [BOTH])),
                   (f"rejoin-again-{n}-seed-{s}", rejoin(s, [OUTPUT, INPUT, OUTPUT, BOTH],
                                                         snapshot_ms=50))]
+    cases += [
+        # Threads that wait for the dead logger, for what only its successor can bring.
+        (f"rejoin-files-output-seed-{s}", rejoin(s, [OUTPUT], program="files")),
+        (f"rejoin-files-again-seed-{s}", rejoin(s, [OUTPUT, INPUT, BOTH], program="files")),
+        # Rings and queues are full before the output logger is back, the input logger long since.
+        (f"rejoin-full-seed-{s}", rejoin(s, [BOTH], rate=3000, moments=FULL)),
+        (f"rejoin-frozen-input-seed-{s}", rejoin(s, INPUT[0], FrozenInput)),
+        (f"rejoin-frozen-output-seed-{s}", rejoin(s, OUTPUT[0], FrozenOutput)),
+    ]
     return cases
