@@ -301,6 +301,9 @@ def tests(seed):
         # Threads that wait for the dead logger, for what only its successor can bring.
         (f"rejoin-files-output-seed-{s}", rejoin(s, [OUTPUT], program="files")),
         (f"rejoin-files-again-seed-{s}", rejoin(s, [OUTPUT, INPUT, BOTH], program="files")),
+        # Logs that nobody wants fill their rings many times over.
+        (f"rejoin-small-logs-seed-{s}", rejoin(s, [OUTPUT], log_kib=8,
+                                               moments={OUTPUT[0]: (0, 1)})),
         # Rings and queues are full before the output logger is back, the input logger long since.
         (f"rejoin-full-seed-{s}", rejoin(s, [BOTH], rate=3000, moments=FULL)),
         (f"rejoin-frozen-input-seed-{s}", rejoin(s, INPUT[0], FrozenInput)),
