@@ -28,10 +28,13 @@ class Gateway(Tortured):
     def process(self, logger):
         return self.output_logger if logger == "output-logger" else self.input_logger
 
-    def tend_but(self, away):
-        for process in self.processes():
-            if process.name not in away:
-                process.require()
+    def but(self, away):
+        return [process for process in self.processes() if process.name not in away]
+
+    def relieve(self):
+        now_master = self.journals["backup"]
+        super().relieve()
+        self.journals["master"] = now_master
 
     def start_again(self, logger):
         process = self._logger(logger, *LINKS[logger])
@@ -113,6 +116,8 @@ class Rejoin:
         self.random = random.Random(seed)
         self.absences = []
         self.ends = None
+        self.dead = ()
+        self.before = []  # what incarnations before the last two printed
 
     def conduct(self):
         topology = Topology(palisade=True)
@@ -128,7 +133,8 @@ class Rejoin:
     def _pass(self, seconds, away=()):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self.gateway.tend_but(away)
+            for process in self.gateway.but((*away, *self.dead)):
+                process.require()
             time.sleep(0.01)
 
     def _moments(self, name):
@@ -140,7 +146,7 @@ class Rejoin:
     def _restart(self, loggers):
         gateway = self.gateway
         before = {(role, name): gateway.backs(role, name)
-                  for role in ("master", "backup") for name in loggers}
+                  for role in ("master", "backup") for name in loggers if role not in self.dead}
         since = time.monotonic_ns()
         moments = {name: self._moments(name) for name in loggers}
         steps = sorted([(dies, 0, name) for name, (dies, _) in moments.items()] +
@@ -155,7 +161,7 @@ class Rejoin:
         for (role, name), n in before.items():
             wait_until(f"the {role} has found the {name} again",
                        lambda role=role, name=name, n=n: gateway.backs(role, name) > n,
-                       gateway.processes())
+                       gateway.but(self.dead))
         self.absences.append((loggers, since, time.monotonic_ns()))
 
     def _kill(self):
@@ -207,7 +213,7 @@ class Rejoin:
     def _verdict(self, load, kill_ns):
         time.sleep(0.3)  # the last lines of stdout
         gateway = self.gateway
-        texts = [gateway.master.said(), gateway.backup.said()]
+        texts = [*self.before, gateway.master.said(), gateway.backup.said()]
         faults, missing = chain_with_gaps(load.answers)
         more, lost = check_losses(load, missing, self.absences)
         faults += more + check_order(load.answers) + check_effects(texts)
@@ -224,6 +230,21 @@ class Rejoin:
         if faults:
             gateway.figures(kill_ns)
         return faults, figures
+
+
+class AfterTakeover(Rejoin):
+    """The loggers die when a backup has just gone live, and there is no other."""
+
+    def _restart(self, loggers):
+        gateway = self.gateway
+        kill_ns, self.dead = gateway.kill(), ("master",)
+        wait_until("the backup is live",
+                   lambda: gateway.journals["backup"].find("live", kill_ns), gateway.but(self.dead))
+        self._pass(self.random.choice((0, 0, 0.02, 0.2)))
+        super()._restart(loggers)
+        self.before.append(gateway.master.said())
+        gateway.relieve()
+        self.dead = ()
 
 
 class Frozen(Rejoin):
@@ -306,6 +327,8 @@ def tests(seed):
                                                moments={OUTPUT[0]: (0, 1)})),
         # Rings and queues are full before the output logger is back, the input logger long since.
         (f"rejoin-full-seed-{s}", rejoin(s, [BOTH], rate=3000, moments=FULL)),
+        *((f"rejoin-after-takeover-{'-'.join(name.split('-')[0] for name in names)}-seed-{s}",
+           rejoin(s, [names], AfterTakeover)) for names in (OUTPUT, INPUT, BOTH)),
         (f"rejoin-frozen-input-seed-{s}", rejoin(s, INPUT[0], FrozenInput)),
         (f"rejoin-frozen-output-seed-{s}", rejoin(s, OUTPUT[0], FrozenOutput)),
     ]
