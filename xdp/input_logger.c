@@ -58,7 +58,7 @@ static enum status start(struct logger *logger, char *why)
         snprintf(why, WHY_BYTES, "out of memory: give less with --memory");
         return STATUS_MEMORY;
     }
-    il->collecting = epoch.open;
+    il->collecting = logger->reign_open = epoch.open;
     return STATUS_OK;
 }
 
@@ -181,7 +181,7 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
         return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
                            logger->options.state, strerror(-error));
     il->reigning = peer;
-    il->collecting = true;
+    il->collecting = logger->reign_open = true;
     il->reigns++;
     link_set_epoch(wire_link(peer->device->wire), epoch, 0);
     const struct message answer = {
@@ -204,7 +204,7 @@ static void reign_end(struct logger *logger)
     input_log_state(il->log, &state);
     input_log_truncate(il->log, state.epoch, state.next);
     il->reigning = NULL;
-    il->collecting = false;
+    il->collecting = logger->reign_open = false;
     int error =
         epoch_persist(logger, il->epochs, (struct epoch_state){.number = state.epoch}, ports_keep);
     if (error)

@@ -85,6 +85,7 @@ struct logger {
     struct peer *peers[PEERS_MAX];
     int listener, signals;
     int64_t now_ns;
+    bool reign_open; /* the epoch's reign has not ended: its ports stay shut when we end */
     bool stopping;
     enum status status; /* to exit with */
     uint64_t refusals, frames_unexpected;

@@ -79,6 +79,7 @@ static int image_pages(struct output_logger *ol, const struct message *message)
                     "is used up");
         images_feed_stop(ol->images);
         ol->backup = NULL;
+        output_unprotected(ol, "backup_lost");
         error = images_pages(ol->images, &message->image_pages);
     }
     return error;

@@ -125,7 +125,13 @@ void output_reign_end(struct output_logger *ol)
             "the next master comes, start it with --forget",
             ol->epoch, ol->logger->options.state, strerror(-error));
     ol->open = false;
+    protection_end(&ol->protection, ol->logger->now_ns);
     output_reign_reset(ol);
+}
+
+void output_unprotected(struct output_logger *ol, const char *cause)
+{
+    protection_lost(&ol->protection, ol->logger->journal, ol->logger->now_ns, cause);
 }
 
 static enum status start(struct logger *logger, char *why)
@@ -144,8 +150,11 @@ static enum status start(struct logger *logger, char *why)
         return status;
     ol->epoch = epoch.number;
     ol->open = epoch.open;
-    if (ol->open)
+    if (ol->open) {
+        logger->now_ns = logger_clock_ns();
         return_await(ol);
+        output_unprotected(ol, "started");
+    }
     for (uint32_t i = 0; i < logger->options.port_count; i++)
         ol->senders[i].port = &logger->ports[i];
     ol->images = images_create(logger->options.memory_bytes);
@@ -221,6 +230,7 @@ static int first_hello(struct output_logger *ol, struct peer *peer)
                            "the epoch cannot be raised in %s: %s", ol->logger->options.state,
                            strerror(-error));
     ol->reign = REIGN_MASTER;
+    output_unprotected(ol, "started");
     return 0;
 }
 
@@ -284,6 +294,8 @@ static void lost(struct logger *logger, struct peer *peer, int error)
         images_feed_stop(ol->images);
         ol->backup = NULL;
         journal_event(logger->journal, "backup_lost", "{s:s}", "cause", cause);
+        if (ol->reign != REIGN_NONE)
+            output_unprotected(ol, "backup_lost");
         if (ol->reign == REIGN_REPLAY)
             takeover_again(ol);
     } else if (peer == ol->master && ol->ended) {
@@ -358,6 +370,8 @@ static uint32_t step(struct logger *logger)
         if (sent < 0 && sent != -EPIPE)
             peer_drop(ol->backup);
         work += sent > 0 ? (uint32_t)sent : 0;
+        if (ol->reign == REIGN_MASTER && images_base(ol->images) && images_fed(ol->images))
+            protection_gained(&ol->protection, logger->journal, logger->now_ns);
     }
     if (ol->reign == REIGN_LOST || ol->reign == REIGN_REPLAY)
         work += takeover_step(ol);
@@ -397,14 +411,15 @@ static void counters(struct logger *logger, json_t *counters)
     json_object_set_new(counters, "senders", ports);
     json_object_set_new(counters, "output_log", counters_output_log(ol->log));
     json_object_set_new(counters, "held_time", held_time_json(ol->times));
-    json_object_set_new(counters, "reign",
-                        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "state", reigns[ol->reign],
-                                  "takeovers", (json_int_t)ol->takeovers, "commits",
-                                  (json_int_t)ol->commits, "image_bytes",
-                                  (json_int_t)images_bytes(ol->images), "image_base",
-                                  (json_int_t)images_base(ol->images), "stale_frames",
-                                  (json_int_t)ol->stale_frames, "unexpected_frames",
-                                  (json_int_t)ol->unexpected_frames, "backup", ol->backup != NULL));
+    json_object_set_new(
+        counters, "reign",
+        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:I}", "state", reigns[ol->reign],
+                  "takeovers", (json_int_t)ol->takeovers, "commits", (json_int_t)ol->commits,
+                  "image_bytes", (json_int_t)images_bytes(ol->images), "image_base",
+                  (json_int_t)images_base(ol->images), "stale_frames", (json_int_t)ol->stale_frames,
+                  "unexpected_frames", (json_int_t)ol->unexpected_frames, "backup",
+                  ol->backup != NULL, "protected", ol->protection.protected, "unprotected_ns",
+                  (json_int_t)protection_unprotected_ns(&ol->protection, logger->now_ns)));
 }
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
 #include "held_time.h"
 #include "images.h"
 #include "port_sender.h"
+#include "protection.h"
 
 #define FENCED_MAX 16u
 
@@ -54,6 +55,7 @@ struct output_logger {
     bool stored_end;
     uint64_t stored_bytes;
 
+    struct protection protection;
     uint64_t takeovers, commits, stale_frames, unexpected_frames;
 };
 
@@ -63,6 +65,8 @@ int output_epoch_write(struct output_logger *ol, bool open);
 void output_reign_reset(struct output_logger *ol);
 /* A reign is over without a takeover: the next master starts afresh. */
 void output_reign_end(struct output_logger *ol);
+/* From now on nobody could take over. */
+void output_unprotected(struct output_logger *ol, const char *cause);
 
 /* ---- output_intake.c ---- */
 

@@ -20,7 +20,7 @@
 void return_await(struct output_logger *ol)
 {
     ol->reign = REIGN_ORPHAN;
-    ol->orphan_told_ns = logger_clock_ns() + PATIENCE_NS;
+    ol->orphan_told_ns = ol->logger->now_ns + PATIENCE_NS;
 }
 
 int return_hello(struct output_logger *ol, struct peer *peer)
@@ -61,6 +61,7 @@ int return_resume(struct output_logger *ol, struct peer *peer, const struct mess
     if (error)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "RESUME contradicts itself");
     ol->reign = REIGN_MASTER;
+    output_unprotected(ol, "started"); /* was forgotten */
     ol->resumed = true;
     ol->wanted = true; /* its image is on the way */
     link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
@@ -77,6 +78,7 @@ void return_lost(struct output_logger *ol)
     bool resumed = ol->resumed;
 
     output_reign_reset(ol);
+    output_unprotected(ol, "master_lost");
     if (!resumed)
         return;
     ol->orphan_told_ns = INT64_MAX;

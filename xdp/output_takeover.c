@@ -100,6 +100,7 @@ void takeover_begin(struct output_logger *ol, const char *cause)
     journal_event(ol->logger->journal, "master_lost", "{s:s,s:I}", "cause", cause, "epoch",
                   (json_int_t)ol->epoch);
     logger_say(ol->logger, "the master is lost (%s)", cause);
+    output_unprotected(ol, "master_lost");
     if (ol->fenced_count == FENCED_MAX) {
         memmove(ol->fenced, ol->fenced + 1, (FENCED_MAX - 1) * sizeof *ol->fenced);
         ol->fenced_count--;
