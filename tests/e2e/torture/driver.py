@@ -21,7 +21,7 @@ import time
 from demolib.gateway import Cold, Journal, Program, wait_until
 from demolib.processes import Process, socket_inside
 from demolib.topology import Topology
-from files import Ends
+from files import Ends, with_logger
 
 REQUEST = struct.Struct("<QQQ")
 ANSWER = struct.Struct("<15Q")
@@ -75,6 +75,7 @@ class Tortured(Cold):
         if self.arguments:  # files.py: its directory
             environment |= {"LD_PRELOAD": os.path.join(self.programs, "../lib/moment.so"),
                             "PALISADE_MOMENT": self.arguments[0]}
+            command = with_logger(self.topology.directory, command)
         return command, environment
 
     def relieve(self):
@@ -253,7 +254,8 @@ class Run:
                 hog.wait()
             for part in getattr(self, "gateway", None) and self.gateway.processes() or []:
                 part.stop()
-            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True)
+            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("dev"))
             topology.close()
 
     def _tend_until(self, moment, kill_ns):
