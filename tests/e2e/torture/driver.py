@@ -11,6 +11,7 @@ import random
 import re
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -33,6 +34,7 @@ WORD = (1 << 64) - 1
 MAC_NF, MAC_OWN = bytes.fromhex("02aaaaaaaa01"), bytes.fromhex("02aaaaaaaa02")
 DRAIN_S = 6.0
 FAULTS_SHOWN = 6
+UNMODELLED = 65
 
 
 def mix(value, word):
@@ -221,6 +223,15 @@ def check_effects(texts):
     return faults + ([] if seen else ["no tick was printed"])
 
 
+def check_refused(process):
+    """SIGQUIT makes values call setsid, which ends it (G8)."""
+    os.kill(process.pid, signal.SIGQUIT)
+    status, said = process.ended(30), process.said()
+    if status == UNMODELLED and "setsid was called and cannot be replayed" in said:
+        return []
+    return [f"setsid was not refused (status {status}): {said[-200:]}"]
+
+
 def memory_kib(process):
     process.require()
     with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
@@ -317,6 +328,8 @@ class Run:
         if self.ends:
             incarnations[-1].stop()
             faults += self.ends.faults(len(incarnations) - 1)
+        if self.program == "values":
+            faults += check_refused(incarnations[-1])
         figures = {"answers": len(load.answers), "memory_kib": self.memory}
         if kill_ns is not None:
             replayed = self.gateway.journals["backup"].find("replayed", kill_ns) or {}
