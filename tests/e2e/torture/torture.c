@@ -29,6 +29,7 @@
 #define BIRTH_GAP_NS 120000000
 #define DEPTH 12
 #define TICK_US 2000
+#define BATONS 4
 #define DOZE_US 1000000000u
 #define TICKS_PRINTED 64
 
@@ -38,7 +39,7 @@ static uint64_t now_word;          /* written by main */
 static uint8_t phase;              /* written by main */
 static uint16_t last_worker;       /* written by all workers, the last one wins */
 static uint32_t progress[WORKERS]; /* each written by its worker, read by all */
-static uint32_t batons[2];         /* each written by the spinner whose turn it is */
+static uint32_t batons[BATONS];    /* each written by the spinner whose turn it is */
 static int stopped;                /* never written while threads run */
 
 struct job {
@@ -207,7 +208,8 @@ static uint64_t do_racy(struct worker *worker)
     last_worker = (uint16_t)(worker->index * 1000 + worker->draw % 1000);
     for (unsigned i = 0; i < WORKERS; i++)
         digest = mix(digest, progress[i]);
-    digest = mix(mix(digest, batons[0]), batons[1]);
+    for (unsigned b = 0; b < BATONS; b++)
+        digest = mix(digest, batons[b]);
     digest = mix(digest, last_worker);
     progress[worker->index]++;
     return digest;
@@ -475,17 +477,18 @@ static void pass_baton(uint32_t *baton, uint32_t side, unsigned turn, uint32_t *
 }
 
 /*
- * Two threads that pass two words to and fro without any lock. They rest with the one written last
- * by this side and the other by that: memory is only right after a takeover if the order of the
- * stores is, whichever thread's replay is the faster one.
+ * Two threads that pass words to and fro without any lock. One word was written last by this side,
+ * the next one by that: memory is only right after a takeover if the order of the stores is,
+ * whichever thread's replay is the faster one. The second pair rests longer, for a kill in the
+ * middle of a turn.
  */
 static void *spinner_run(void *argument)
 {
     const struct spinner *spinner = argument;
-    uint32_t given[2] = {0};
+    uint32_t given[BATONS] = {0};
     for (unsigned turn = 0;; turn++) {
-        pass_baton(&batons[0], spinner->side, turn, &given[0]);
-        pass_baton(&batons[1], !spinner->side, turn, &given[1]);
+        for (unsigned b = 0; b < (turn % 16 < 12 && turn % 4 == 1 ? BATONS : 2); b++)
+            pass_baton(&batons[b], spinner->side ^ (b & 1), turn, &given[b]);
         usleep(1900 + 100 * spinner->side);
     }
     return NULL;
