@@ -91,8 +91,8 @@ static int from_input_logger(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
-    if (message->kind == MESSAGE_REIGN && io.next_input == 0)
-        io.next_input = message->reign.first;
+    if (message->kind == MESSAGE_REIGN && io.rejoin.inputs.of == 0)
+        rejoin_init(&io.rejoin, message->reign.claim);
     return 0;
 }
 
@@ -149,13 +149,13 @@ static uint32_t snapshot_round(void)
     switch (snapshot_state()) {
     case SNAPSHOT_IDLE:
         /* Not before the input logger said from where it feeds us: inputs_from depends on it. */
-        if (!atomic_load(&process.nf_ready) || io.next_input == 0 || inputs_kept() ||
+        if (!atomic_load(&process.nf_ready) || io.rejoin.inputs.of == 0 || inputs_kept() ||
             io.now_ns < io.next_snapshot_ns)
             return 0;
         snapshot_begin(io.now_ns);
         return 1;
     case SNAPSHOT_BARRIER:
-        if (snapshot_try_copy(io.next_input)) {
+        if (snapshot_try_copy(io.rejoin.inputs)) {
             io.next_snapshot_ns = process.options.snapshot_ms
                                       ? io.now_ns + process.options.snapshot_ms * 1000000ll
                                       : INT64_MAX;

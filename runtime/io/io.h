@@ -5,6 +5,7 @@
 #ifndef PALISADE_IO_H
 #define PALISADE_IO_H
 
+#include "core/rejoin.h"
 #include "journal/journal.h"
 #include "process.h"
 #include "xdp/lifeline.h"
@@ -28,8 +29,8 @@ struct io {
     int64_t now_ns;
     int64_t next_snapshot_ns;
     int64_t next_timer_ns; /* of the NF's timers */
-    packet_id next_input; /* one past the last delivered */
-    uint64_t unclaimed;   /* inputs that no queue wanted */
+    struct rejoin rejoin;  /* what the loggers of this moment allow (R16) */
+    uint64_t unclaimed;    /* inputs that no queue wanted */
     struct positions stable;
     int wake_fd;
 };
@@ -39,8 +40,8 @@ extern struct io io;
 
 /* Opens wires and lifelines, says hello in the given role. Ends the process when refused. */
 void io_connect(enum role role, char *const *arguments);
-/* Claims the inputs from `first` under io.epoch. Does not wait for the answer. */
-void io_reign(packet_id first);
+/* Claims inputs under io.epoch. Does not wait for the answer. */
+void io_reign(struct input_claim claim);
 
 /* The loop (io.c). Never returns. */
 __attribute__((noreturn)) void io_run(enum io_phase phase);
