@@ -126,7 +126,8 @@ class Rejoin:
         finally:
             for part in self.gateway.processes() if self.gateway else []:
                 part.stop()
-            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True)
+            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("dev"))  # the files' /dev/log
             topology.close()
 
     def _pass(self, seconds, away=()):
@@ -344,6 +345,26 @@ class Doomed(Rejoin):
                         "after": sum(moment > kill_ns for _, moment, _ in load.answers)}
 
 
+class Exit(Rejoin):
+    """The program ends while nobody stores its outputs: it does not wait for ever."""
+
+    def _conduct(self, topology):
+        gateway = self.gateway = Gateway(topology, self.stage.programs, "values")
+        gateway.wait_ready()
+        load = Load(topology, self.seed, self.rate)
+        try:
+            self._pass(0.5)
+            gateway.output_logger.kill()
+            wait_until("the master misses it", lambda: gateway.journals["master"].find("logger_lost"),
+                       [gateway.master])
+            os.kill(gateway.master.pid, signal.SIGTERM)
+            status = gateway.master.ended(30)
+        finally:
+            load.ended = True
+            load.thread.join()
+        return [] if status == 7 else [f"status {status}"], {}
+
+
 UNREACHABLE = 72
 OUTPUT, INPUT = ("output-logger",), ("input-logger",)
 BOTH = OUTPUT + INPUT
@@ -372,6 +393,7 @@ def tests(seed):
         *((f"rejoin-rapid-{'-'.join(name.split('-')[0] for name in names)}-seed-{s}",
            rejoin(s, [names], Rapid)) for names in (OUTPUT, INPUT, BOTH)),
         (f"rejoin-doomed-seed-{s}", rejoin(s, [], Doomed)),
+        (f"rejoin-exit-seed-{s}", rejoin(s, [], Exit)),
         *((f"rejoin-after-takeover-{'-'.join(name.split('-')[0] for name in names)}-seed-{s}",
            rejoin(s, [names], AfterTakeover)) for names in (OUTPUT, INPUT, BOTH)),
         (f"rejoin-frozen-input-seed-{s}", rejoin(s, INPUT[0], FrozenInput)),
