@@ -71,10 +71,9 @@ static void on_committed(void *context, uint64_t number)
     tell(world, CONTROL_COMMITTED, &world->base.mark);
 }
 
-const struct positions *world_recoverable(const struct world *world, const struct process *process)
+const struct positions *world_recoverable(const struct world *world, uint64_t of)
 {
     static struct output_log_state state;
-    uint64_t of = process->output.of;
 
     if (of != world->ol_of)
         return world->had_base[of] ? &world->recoverable[of] : NULL;
@@ -292,7 +291,7 @@ static void take_reign(struct world *world, struct process *process, const struc
     struct input_claim claim = control->claim;
     int error = input_log_reign(world->il, control->epoch, process->claimant, &claim);
 
-    if (error == -ESTALE && process->oracle == NULL) {
+    if (error == -ESTALE && (process->oracle == NULL || process->mode == PROCESS_DEAD)) {
         world->totals->fenced++;
         if (process->mode == PROCESS_LIVE)
             process_kill(process);

@@ -28,8 +28,7 @@ void world_output_logger_dies(struct world *world)
 
     if (world->ol == NULL || world->ol_births + 1 == SIM_LOGGERS_MAX)
         return;
-    const struct process any = {.output.of = world->ol_of};
-    const struct positions *recoverable = world_recoverable(world, &any);
+    const struct positions *recoverable = world_recoverable(world, world->ol_of);
     world->had_base[world->ol_of] = recoverable != NULL;
     if (recoverable != NULL)
         world->recoverable[world->ol_of] = *recoverable;

@@ -8,6 +8,7 @@
 #define DEATHS_MAX 48u
 #define STEPS_MANY 40000u
 #define DEATH_RETRY_STEPS 50u
+#define RECOVERY_STEPS 300u
 
 struct process *world_process_add(struct world *world, uint32_t epoch)
 {
@@ -94,7 +95,7 @@ static void process_act(struct world *world, struct process *process)
         if (act < world->ship_percent)
             process_ship(process);
         else if (act < world->ship_percent + 6)
-            process_perform_effects(process, world_recoverable(world, process));
+            process_perform_effects(process, world_recoverable(world, process->output.of));
         else if (process->barrier && act > 60)
             process_snapshot(process);
         else
@@ -187,9 +188,10 @@ struct plan {
     bool early; /* may die before the first base */
     struct {
         uint32_t step;
-        bool twice; /* two at once */
+        bool twice; /* two at once, or the other while the first is being recovered from */
+        bool follows;
         enum death death, other;
-    } at[DEATHS_MAX];
+    } at[2 * DEATHS_MAX];
 };
 
 static enum death any_death(struct random *random)
@@ -207,6 +209,7 @@ static void plan_make(struct plan *plan, struct world *world, uint32_t steps, bo
     struct random *random = &world->random;
     uint32_t twice = random_percent(random, 50) ? random_below(random, 40) : 0;
 
+    *plan = (struct plan){0};
     plan->early = random_percent(random, 4);
     plan->count = random_below(random, many ? DEATHS_MAX + 1 : 6);
     world->careful = many || random_percent(random, 50);
@@ -244,16 +247,21 @@ static void plan_carry_out(struct plan *plan, struct world *world, uint32_t step
     for (uint32_t i = 0; i < plan->count && !world->refused; i++) {
         if (plan->at[i].step != step)
             continue;
-        if (world->careful ? !world_protected(world) : !world->born && !plan->early) {
+        bool wait = world->careful ? !world_protected(world) : !world->born && !plan->early;
+        if (wait && !plan->at[i].follows) {
             plan->at[i].step += DEATH_RETRY_STEPS;
             continue;
         }
         die(world, plan->at[i].death);
-        if (plan->at[i].twice && plan->at[i].other != plan->at[i].death) {
-            die(world, plan->at[i].other);
-            world->deaths_at_once++;
-            world->totals->twice++;
-        }
+        if (plan->at[i].follows || !plan->at[i].twice)
+            continue;
+        uint32_t other = plan->count++;
+        bool later = random_percent(&world->random, 50);
+        plan->at[other].step = step + (later ? random_below(&world->random, RECOVERY_STEPS) : 0);
+        plan->at[other].follows = true;
+        plan->at[other].death = plan->at[i].other;
+        world->deaths_at_once++;
+        world->totals->twice++;
     }
 }
 

@@ -102,8 +102,9 @@ void world_accept_input(struct world *world);
 void world_loggers_create(struct world *world);
 void world_input_logger_begins(struct world *world);
 void world_output_logger_begins(struct world *world);
-/* What would survive the death of `process` now; NULL: nothing. */
-const struct positions *world_recoverable(const struct world *world, const struct process *process);
+/* What would survive the death of a master of the OL `of` now, or did when that died; NULL:
+ * nothing. */
+const struct positions *world_recoverable(const struct world *world, uint64_t of);
 /* takeover.c, */
 void world_master_dies(struct world *world);
 void world_takeover(struct world *world);
