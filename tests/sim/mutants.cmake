@@ -105,6 +105,8 @@ sim_edit_user(mutant-r16-double rejoin.c "control->resume.shipped[t] = process->
 # R16: outputs and effects before the barrier are not known of
 sim_edit(mutant-r16-logged output_log.c "thread->logged = mark->outputs[t];" "")
 sim_edit(mutant-r16-performed output_log.c "thread->effects = resume->performed[t];" "")
+# R16: outputs of before the barrier wait for the VORs of later ones
+sim_edit(mutant-r16-satisfied output_base.c "thread->satisfied = mark->outputs[t];" "(void)0;")
 # R16, R18: effects are performed that nobody could recover: before the image is there; above it
 # before it is the base; of a second image
 sim_edit_user(mutant-r16-effects rejoin.c "process->based = BASED_NOT;" "process->based = BASED;")

@@ -22,12 +22,10 @@ static void images_forget(struct world *world)
     world->base = (struct image){0};
 }
 
-void world_output_logger_dies(struct world *world)
+/* All that it had in memory is gone. */
+static void output_forget(struct world *world)
 {
     struct process *reigning = world->reigning, *dying = world->dying;
-
-    if (world->ol == NULL || world->ol_births + 1 == SIM_LOGGERS_MAX)
-        return;
     const struct positions *recoverable = world_recoverable(world, world->ol_of);
     world->had_base[world->ol_of] = recoverable != NULL;
     if (recoverable != NULL)
@@ -50,9 +48,26 @@ void world_output_logger_dies(struct world *world)
     world->dying = NULL;
     world->raised = false;
     world->output_bare = true;
+}
+
+void world_output_logger_dies(struct world *world)
+{
+    if (world->ol == NULL || world->ol_births + 1 == SIM_LOGGERS_MAX)
+        return;
+    output_forget(world);
     world->deaths++;
     world->totals->ol_deaths++;
     world->ol_back_in = 1 + random_below(&world->random, AWAY_STEPS_MAX);
+}
+
+void world_output_cut(struct world *world)
+{
+    if (world->ol == NULL || world->ol_births == 1 || world->base.mark.number != 0 ||
+        world->reigning == NULL || world->ol_births + 1 == SIM_LOGGERS_MAX)
+        return;
+    output_forget(world);
+    world->totals->ol_cuts++;
+    world->ol_back_in = 1;
 }
 
 void world_input_logger_dies(struct world *world)

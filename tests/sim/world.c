@@ -181,7 +181,7 @@ static void add_up(struct world *world)
 
 /* ---- who dies when ---- */
 
-enum death { DEATH_MASTER, DEATH_BACKUP, DEATH_IL, DEATH_OL, DEATH_IL_CUT };
+enum death { DEATH_MASTER, DEATH_BACKUP, DEATH_IL, DEATH_OL, DEATH_IL_CUT, DEATH_OL_CUT };
 
 struct plan {
     uint32_t count;
@@ -197,8 +197,8 @@ struct plan {
 static enum death any_death(struct random *random)
 {
     static const enum death deaths[] = {
-        DEATH_MASTER, DEATH_MASTER, DEATH_MASTER, DEATH_MASTER, DEATH_BACKUP,
-        DEATH_IL,     DEATH_IL,     DEATH_OL,     DEATH_OL,     DEATH_IL_CUT,
+        DEATH_MASTER, DEATH_MASTER, DEATH_MASTER, DEATH_MASTER, DEATH_BACKUP, DEATH_IL,
+        DEATH_IL,     DEATH_OL,     DEATH_OL,     DEATH_IL_CUT, DEATH_OL_CUT,
     };
     return deaths[random_below(random, sizeof(deaths) / sizeof(*deaths))];
 }
@@ -238,6 +238,9 @@ static void die(struct world *world, enum death death)
         break;
     case DEATH_IL_CUT:
         world_input_cut(world);
+        break;
+    case DEATH_OL_CUT:
+        world_output_cut(world);
         break;
     }
 }

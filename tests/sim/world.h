@@ -21,9 +21,9 @@ struct image {
 struct totals {
     uint64_t runs, unborn, refused_output, refused_input, takeovers, most_takeovers, cut_off,
         backups_killed, backups_waiting_killed, persist_failed, il_deaths, ol_deaths, il_cuts,
-        twice, resumes, input_barriers, lost_outputs, lost_inputs, fenced, strangers, commits,
-        events, outputs, inputs, effects, stale_frames, resent, dropped, il_full, waits_log,
-        waits_ring, no_credit, held_beyond, partitions, replayed_outputs, undone_events,
+        ol_cuts, twice, resumes, input_barriers, lost_outputs, lost_inputs, fenced, strangers,
+        commits, events, outputs, inputs, effects, stale_frames, resent, dropped, il_full,
+        waits_log, waits_ring, no_credit, held_beyond, partitions, replayed_outputs, undone_events,
         drain_steps;
 };
 
@@ -117,8 +117,10 @@ bool world_backup_ready(const struct world *world);
 /* returns.c, */
 void world_input_logger_dies(struct world *world);
 void world_output_logger_dies(struct world *world);
-/* The connection breaks, nobody dies. */
+/* The connection breaks, nobody dies. An OL with a base takes that for the master's death; one that
+ * has none yet begins anew, and the master may come back once more. */
 void world_input_cut(struct world *world);
+void world_output_cut(struct world *world);
 void world_loggers_return(struct world *world);
 /* What `process` notices of its loggers, and does about it. */
 void world_mind(struct world *world, struct process *process);
