@@ -30,6 +30,9 @@
 #define EXIT_PATIENCE_NS 2000000000 /* a normal exit waits that long to become stable */
 #define IMAGE_QUEUE_BYTES (2u << 20)
 #define SNAPSHOT_RETRY_NS 100000000 /* after one that found no safe moment */
+/* A logger that fills up may want one after the other: they get a fifth of the time at most. */
+#define SNAPSHOT_WANTED_NS 10000000
+#define SNAPSHOT_WANTED_COPIES 4
 
 struct io io;
 
@@ -72,6 +75,15 @@ static void committed(uint64_t number)
         logger_lost("input", -EPIPE);
 }
 
+/* A logger fills up: only a snapshot frees what it keeps. */
+static void want_snapshot(void)
+{
+    int64_t rest = SNAPSHOT_WANTED_COPIES * snapshot_figures()->copy_ns;
+    int64_t at = io.last_snapshot_ns + (rest > SNAPSHOT_WANTED_NS ? rest : SNAPSHOT_WANTED_NS);
+    if (at < io.next_snapshot_ns)
+        io.next_snapshot_ns = at;
+}
+
 static int from_output_logger(void *context, const struct message *message)
 {
     (void)context;
@@ -81,8 +93,10 @@ static int from_output_logger(void *context, const struct message *message)
         return backup_message(message);
     if (message->kind == MESSAGE_COMMITTED)
         committed(message->number.number);
-    else if (message->kind == MESSAGE_WANT_SNAPSHOT)
-        io.next_snapshot_ns = 0;
+    if (message->kind == MESSAGE_WANT_SNAPSHOT) {
+        io.snapshot_wanted = true;
+        want_snapshot();
+    }
     return 0;
 }
 
@@ -93,6 +107,8 @@ static int from_input_logger(void *context, const struct message *message)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (message->kind == MESSAGE_REIGN && io.next_input == 0)
         io.next_input = message->reign.first;
+    if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_LIVE)
+        want_snapshot();
     return 0;
 }
 
@@ -111,6 +127,7 @@ static uint32_t move_packets(void)
     if (io.phase == IO_LIVE) {
         work += ship_logs();
         work += ship_outputs();
+        stall_note(&io.window_full, link_window_full(wire_link(io.ol_wire)), io.now_ns);
     }
     work += wire_receive(io.ol_wire, io.now_ns, WIRE_BUDGET_FRAMES, ignore_frame, NULL);
     work += wire_transmit(io.ol_wire, io.now_ns);
@@ -144,28 +161,46 @@ static void snapshot_report(void)
                   "shipped_bytes", (json_int_t)figures->shipped_bytes);
 }
 
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Threads that stand still in the middle of a call until the output logger has room lose nothing by
+ * a barrier, and what it keeps back for them to come to one is little: so at once. */
+static bool snapshot_urgent(void)
+{
+    return io.snapshot_wanted && io.now_ns - io.given_up_ns >= SNAPSHOT_RETRY_NS &&
+           snapshot_logs_full();
+}
+
 static uint32_t snapshot_round(void)
 {
     switch (snapshot_state()) {
     case SNAPSHOT_IDLE:
         /* Not before the input logger said from where it feeds us: inputs_from depends on it. */
         if (!atomic_load(&process.nf_ready) || io.next_input == 0 || inputs_kept() ||
-            io.now_ns < io.next_snapshot_ns)
+            (io.now_ns < io.next_snapshot_ns && !snapshot_urgent()))
             return 0;
         snapshot_begin(io.now_ns);
+        io.next_snapshot_ns = INT64_MAX; /* unless one is wanted meanwhile */
         return 1;
     case SNAPSHOT_BARRIER:
         if (snapshot_try_copy(io.next_input)) {
-            io.next_snapshot_ns = process.options.snapshot_ms
-                                      ? io.now_ns + process.options.snapshot_ms * 1000000ll
-                                      : INT64_MAX;
+            io.last_snapshot_ns = io.now_ns;
+            io.snapshot_wanted = false;
+            if (process.options.snapshot_ms)
+                io.next_snapshot_ns = earliest(io.next_snapshot_ns,
+                                               io.now_ns + process.options.snapshot_ms * 1000000ll);
         } else if (snapshot_give_up(io.now_ns)) {
             journal_event(io.journal, "snapshot_given_up", "{}");
+            io.given_up_ns = io.now_ns;
             io.next_snapshot_ns = io.now_ns + SNAPSHOT_RETRY_NS;
         }
-        return 1; /* stay awake: NF threads are waiting */
+        return !snapshot_logs_full(); /* stay awake: NF threads are waiting */
     case SNAPSHOT_SHIPPING:
-        if (lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES)
+        stall_note(&io.image_waits, lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES, io.now_ns);
+        if (stall_now(&io.image_waits))
             return 0;
         snapshot_ship(IMAGE_QUEUE_BYTES, io_send_ol, NULL);
         if (snapshot_state() == SNAPSHOT_COMMITTING)
@@ -225,11 +260,6 @@ static bool nf_computes(void)
             !atomic_load_explicit(&process.runs[t].safe, memory_order_relaxed))
             return true;
     return false;
-}
-
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 static void clear_wake(void)

@@ -26,11 +26,16 @@ struct io {
     struct lifeline *il_line, *ol_line;
     struct journal *journal;
     int64_t now_ns;
-    int64_t next_snapshot_ns;
+    int64_t next_snapshot_ns, last_snapshot_ns;
+    int64_t given_up_ns;   /* the last attempt, when threads had to run on */
+    bool snapshot_wanted;  /* by the output logger, since the last one */
     int64_t next_timer_ns; /* of the NF's timers */
-    packet_id next_input; /* one past the last delivered */
-    uint64_t unclaimed;   /* inputs that no queue wanted */
+    packet_id next_input;  /* one past the last delivered */
+    uint64_t unclaimed;    /* inputs that no queue wanted */
     struct positions stable;
+    /* Waits: queues full, so that no inputs are taken; the window of the output logger's link; an
+     * image for the lifeline's queue. */
+    struct stall queues_full, window_full, image_waits;
     int wake_fd;
 };
 extern struct io io;
