@@ -16,7 +16,9 @@
 #include "persist.h"
 
 #define FLUSH_RETRY_NS 50000 /* a device that did not take everything is tried again */
-#define TRICKLE_NS 1000000   /* a frame at a time out of what is kept back */
+#define TRICKLE_NS 1000000   /* a frame at a time out of what is kept back, the second half ... */
+#define TRICKLE_SLOW_NS 10000000 /* ... slowly: a thread may keep the barrier waiting for seconds  \
+                                  */
 #define EXHAUSTED_NS 1000000000
 
 /* ---- actions of core/output_log.h ---- */
@@ -292,7 +294,8 @@ static void exhausted_note(struct output_logger *ol, bool exhausted)
  * Frames the master may send beyond what was delivered: from the memory that is left. A quarter is
  * kept back until an image is under way, for the snapshot that frees memory needs the logs and
  * outputs before its barrier (R13). To come to that barrier a thread may have to write the rest of
- * what it is logging: so, while a snapshot is wanted, the quarter is given out by the frame.
+ * what it is logging: so, while a snapshot is wanted, the quarter is given out by the frame, and a
+ * thread that comes late to the barrier does not use it up.
  */
 static void credit_set(struct output_logger *ol)
 {
@@ -315,7 +318,8 @@ static void credit_set(struct output_logger *ol)
                    frames == 0 && ol->wanted && output_log_room(ol->log) < OUTPUT_LOG_FRAME_BYTES);
     if (frames == 0 && ol->wanted && room >= OUTPUT_LOG_FRAME_BYTES) {
         if (received >= ol->trickle_until && now_ns >= ol->trickle_ns) {
-            ol->trickle_ns = now_ns + TRICKLE_NS;
+            bool low = room < ol->logger->options.memory_bytes / 8;
+            ol->trickle_ns = now_ns + (low ? TRICKLE_SLOW_NS : TRICKLE_NS);
             ol->trickle_until = received + 1;
         }
         if (received < ol->trickle_until)

@@ -30,6 +30,8 @@
 #define EXIT_PATIENCE_NS 2000000000 /* a normal exit waits that long to become stable */
 #define IMAGE_QUEUE_BYTES (2u << 20)
 #define SNAPSHOT_RETRY_NS 100000000 /* after one that found no safe moment */
+/* The same when the output logger has no room: what threads log meanwhile may be its last. */
+#define SNAPSHOT_RETRY_WANTED_NS 10000000
 /* A logger that fills up may want one after the other: they get a fifth of the time at most. */
 #define SNAPSHOT_WANTED_NS 10000000
 #define SNAPSHOT_WANTED_COPIES 4
@@ -170,7 +172,7 @@ static int64_t earliest(int64_t a, int64_t b)
  * a barrier, and what it keeps back for them to come to one is little: so at once. */
 static bool snapshot_urgent(void)
 {
-    return io.snapshot_wanted && io.now_ns - io.given_up_ns >= SNAPSHOT_RETRY_NS &&
+    return io.snapshot_wanted && io.now_ns - io.given_up_ns >= SNAPSHOT_RETRY_WANTED_NS &&
            snapshot_logs_full();
 }
 
@@ -195,7 +197,8 @@ static uint32_t snapshot_round(void)
         } else if (snapshot_give_up(io.now_ns)) {
             journal_event(io.journal, "snapshot_given_up", "{}");
             io.given_up_ns = io.now_ns;
-            io.next_snapshot_ns = io.now_ns + SNAPSHOT_RETRY_NS;
+            io.next_snapshot_ns =
+                io.now_ns + (io.snapshot_wanted ? SNAPSHOT_RETRY_WANTED_NS : SNAPSHOT_RETRY_NS);
         }
         return !snapshot_logs_full(); /* stay awake: NF threads are waiting */
     case SNAPSHOT_SHIPPING:

@@ -15,7 +15,7 @@ from demolib.refuse import Refusal
 from demolib.topology import SERVER_ADDRESS, Topology, inside, ip
 from demolib.witness import Witness
 from stage import Broken, expect, run
-from torture_tests import Run, Tortured
+from torture_tests import Load, Run, Tortured
 
 MIB = 1 << 20
 STOP_S = 0.4  # a heartbeat may be 0.1 s old, and the machine slow; 1 s of silence counts as death
@@ -28,7 +28,8 @@ WORLD_DROPS = ("receive_ring_full", "fill_ring_empty", "receive_dropped")
 IMAGE_MIB = 8  # the NAT's and torture's are far smaller
 WINDOW_MIB = 3.5  # of a link
 LIFELINE_MIB = 17  # a queue of 8 MiB, doubled while it grows, and a message
-QUEUES, THREADS = 4, 8  # at most, in these programs
+SLACK_MIB = 4  # buffers of lifelines without bulk, the heap's own
+QUEUES, THREADS = 4, 3  # of these programs
 
 
 class Squeezed(Tortured):
@@ -84,7 +85,7 @@ class Squeezed(Tortured):
         il, ol = self.memory["input-logger"], self.memory["output-logger"]
         rings = rings_mib(settings)
         replay = 2 * IMAGE_MIB + 2 * il + ol
-        return {"input-logger": 1.25 * il + 2 * LIFELINE_MIB,
+        return {"input-logger": 1.25 * il + 2 * WINDOW_MIB + SLACK_MIB,
                 "output-logger": 2 * ol + IMAGE_MIB + WINDOW_MIB + rings + 2 * LIFELINE_MIB,
                 "master": QUEUES * settings.get("queue_packets", 1024) * 1616 / MIB + rings
                 + 3 * IMAGE_MIB + 2 * LIFELINE_MIB,
@@ -139,7 +140,7 @@ class Squeeze:
         outside = Outside(topology, PLACES)
         outside.begin()
         witness = Witness(self.stage.programs, topology, self.flows, self.rate,
-                          payload=self.payload, grace_ms=4000)
+                          payload=self.payload, grace_ms=3000)
         act(gateway, witness)
         witness.require()
         verdict = witness.finish()
@@ -213,8 +214,25 @@ class Squeeze:
         return {**drops, **outside.grown()}
 
 
+class Patient(Load):
+    def finish(self, tend):
+        self.sending = False
+        deadline = time.monotonic() + SETTLE_S
+        while len(self.answers) < self.sent and time.monotonic() < deadline:
+            tend()
+            time.sleep(0.02)
+        super().finish(tend)
+
+
 class Hungry(Run):
-    gateway_class = Squeezed
+    gateway_class, load_class = Squeezed, Patient
+    paused = False
+
+    def _tend_until(self, moment, kill_ns):
+        if not self.paused:  # then all that fills up comes at once
+            self.paused = True
+            self.gateway.pause_until("output-logger", "output-logger", "memory_full")
+        super()._tend_until(moment, kill_ns)
 
     def _verdict(self, *words):
         faults, figures = super()._verdict(*words)
@@ -237,7 +255,7 @@ def stops(stage):
     def act(gateway, _witness):
         for name in ("output-logger", "input-logger", "master") * 2:
             gateway.pause(name)
-            time.sleep(0.6)
+            time.sleep(0.4)
             for process in gateway.processes():
                 process.require()
         gateway.pause_until("output-logger", "master", "window_full")
@@ -292,7 +310,7 @@ def logs(seed, **settings):
     """Logs of many times the memory, and threads that come late to a barrier: snapshots make room,
     again and again."""
     def test(stage):
-        run = Hungry(stage, seed, program="hungry", rate=200, snapshot_ms=0, log_kib=8,
+        run = Hungry(stage, seed, program="hungry", rate=150, seconds=3.0, snapshot_ms=0, log_kib=8,
                      ol_mib=2, **settings)
         faults, figures = run.conduct()
         expect(not faults, f"{len(faults)} faults: " + "; ".join(faults[:4]))
