@@ -20,10 +20,10 @@
 #include "abi_internal.h"
 #include "core/assert.h"
 #include "heap/heap.h"
-#include "hooks/environment.h"
-#include "hooks/exit.h"
 #include "hooks/descriptor.h"
 #include "hooks/effect.h"
+#include "hooks/environment.h"
+#include "hooks/exit.h"
 #include "hooks/memory_io.h"
 #include "hooks/random.h"
 #include "hooks/settings.h"
@@ -206,7 +206,7 @@ HOOK int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int
     }
     open_heap();
     io_connect(ROLE_MASTER, argv + 1);
-    io_reign(0); /* from the oldest it keeps; its answer says which that is */
+    io_reign((struct input_claim){0}); /* from the oldest it keeps; its answer says which that is */
     journal_event(io.journal, "ready", "{s:s,s:I}", "role", "master", "pid", (json_int_t)getpid());
     start_nf(argc, argv, envp, nf_main);
     io_run(IO_LIVE);

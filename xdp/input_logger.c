@@ -47,8 +47,14 @@ static enum status start(struct logger *logger, char *why)
                                          logger->behaviour->defaults->program, &epoch, why);
     if (status != STATUS_OK)
         return status;
-    il->log = input_log_create(logger->options.memory_bytes, epoch);
-    if (!il->log || getrandom(&il->incarnation, sizeof il->incarnation, 0) < 0) {
+    do {
+        if (getrandom(&il->incarnation, sizeof il->incarnation, 0) < 0) {
+            snprintf(why, WHY_BYTES, "no random numbers");
+            return STATUS_KERNEL;
+        }
+    } while (!il->incarnation);
+    il->log = input_log_create(logger->options.memory_bytes, epoch, il->incarnation);
+    if (!il->log) {
         snprintf(why, WHY_BYTES, "out of memory: give less with --memory");
         return STATUS_MEMORY;
     }
@@ -131,7 +137,6 @@ static void greeted(struct logger *logger, struct peer *peer)
     link_set_epoch(wire_link(peer->device->wire), epoch_of(logger->state), 0);
 }
 
-/* `first` 0 asks for the oldest packet kept: a master without a past. */
 static int reign(struct logger *logger, struct peer *peer, const struct message *message)
 {
     struct input_logger *il = logger->state;
@@ -139,14 +144,18 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     uint32_t epoch = message->epoch;
 
     input_log_state(il->log, &state);
-    packet_id first = message->reign.first ? message->reign.first : state.oldest;
+    struct input_claim claim = message->reign.claim;
     if (!message->reign.claimant || message->reign.claimant != peer->claimant)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "REIGN for another than who said HELLO");
-    int error = input_log_reign(il->log, epoch, message->reign.claimant, first);
+    int error = input_log_reign(il->log, epoch, message->reign.claimant, &claim);
+    if (error == -ENODATA)
+        return peer_refuse(logger, peer, STATUS_UNREACHABLE,
+                           "the packets it needs died with another input logger: the state of the "
+                           "dead master cannot be recovered");
     if (error == -ERANGE)
         return peer_refuse(logger, peer, STATUS_FENCED,
                            "packets from %llu on are wanted, kept are %llu to %llu",
-                           (unsigned long long)first, (unsigned long long)state.oldest,
+                           (unsigned long long)claim.from, (unsigned long long)state.oldest,
                            (unsigned long long)state.next);
     if (error)
         return peer_refuse(logger, peer, STATUS_FENCED,
@@ -165,11 +174,11 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     const struct message answer = {
         .kind = MESSAGE_REIGN,
         .epoch = epoch,
-        .reign = {.claimant = peer->claimant, .first = first},
+        .reign = {.claimant = peer->claimant, .claim = claim},
     };
     peer_send(logger, peer, &answer);
     journal_event(logger->journal, "reign", "{s:I,s:I,s:s}", "epoch", (json_int_t)epoch, "first",
-                  (json_int_t)first, "link", peer->device->name);
+                  (json_int_t)claim.from, "link", peer->device->name);
     return 0;
 }
 

@@ -27,14 +27,15 @@ struct input_log {
     uint64_t *index;  /* place of id at [id & index_mask] */
     uint64_t index_mask;
     packet_id oldest, unsent, next;
+    uint64_t incarnation;
     uint32_t epoch;
     uint64_t claimant; /* 0 = nobody since this process began */
     uint64_t accepted, refused_full;
 };
 
-struct input_log *input_log_create(size_t bytes, uint32_t epoch)
+struct input_log *input_log_create(size_t bytes, uint32_t epoch, uint64_t incarnation)
 {
-    ASSERT(bytes >= PACKET_MAX_BYTES + PACKET_ITEM_HEADER_BYTES);
+    ASSERT(bytes >= PACKET_MAX_BYTES + PACKET_ITEM_HEADER_BYTES && incarnation != 0);
     struct input_log *il = calloc(1, sizeof(*il));
     if (il == NULL)
         return NULL;
@@ -51,6 +52,7 @@ struct input_log *input_log_create(size_t bytes, uint32_t epoch)
     il->index_mask = entries - 1;
     il->oldest = il->unsent = il->next = 1;
     il->epoch = epoch;
+    il->incarnation = incarnation;
     return il;
 }
 
@@ -104,18 +106,23 @@ bool input_log_wants_snapshot(const struct input_log *il)
            (il->written - il->dropped > il->size / 2 || il->next - il->oldest > il->index_mask / 2);
 }
 
-int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant, packet_id first)
+int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
+                    struct input_claim *claim)
 {
     ASSERT(claimant != 0);
     bool other = il->claimant != 0 && il->claimant != claimant;
 
     if (epoch == 0 || epoch < il->epoch || (epoch == il->epoch && other))
         return -ESTALE;
-    if (first < il->oldest || first > il->next)
+    if (claim->of != 0 && claim->of != il->incarnation)
+        return -ENODATA;
+    packet_id from = claim->of != 0 ? claim->from : il->oldest;
+    if (from < il->oldest || from > il->next)
         return -ERANGE;
     il->epoch = epoch;
     il->claimant = claimant;
-    il->unsent = first;
+    il->unsent = from;
+    *claim = (struct input_claim){.of = il->incarnation, .from = from};
     return 0;
 }
 
@@ -157,6 +164,7 @@ int input_log_truncate(struct input_log *il, uint32_t epoch, packet_id first)
 void input_log_state(const struct input_log *il, struct input_log_state *out)
 {
     *out = (struct input_log_state){
+        .incarnation = il->incarnation,
         .epoch = il->epoch,
         .oldest = il->oldest,
         .next = il->next,

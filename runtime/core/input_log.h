@@ -12,8 +12,9 @@
 
 struct input_log;
 
-/* `bytes` of memory for packet copies; `epoch` as kept on disk (0 at first). NULL: no memory. */
-struct input_log *input_log_create(size_t bytes, uint32_t epoch);
+/* `bytes` of memory for packet copies; `epoch` as kept on disk (0 at first); `incarnation` of this
+ * process, random, not 0 (R16). NULL: no memory. */
+struct input_log *input_log_create(size_t bytes, uint32_t epoch, uint64_t incarnation);
 void input_log_destroy(struct input_log *il);
 
 /* A packet entered on `port`: its id, or 0 when the ring is full (counted; offer again or drop). */
@@ -24,12 +25,19 @@ bool input_log_has_room(const struct input_log *il, uint32_t packets);
 /* It fills up: the reigning NF should take a snapshot now, which frees what was consumed. */
 bool input_log_wants_snapshot(const struct input_log *il);
 
+/* Which inputs an NF claims: ids `from` on of the input logger `of`. */
+struct input_claim {
+    uint64_t of;    /* incarnation; 0: a master without a past at this logger ... */
+    packet_id from; /* ... is fed from the oldest packet kept; then 0 */
+};
 /*
- * An NF claims the inputs under `epoch`, from `first` on. -ESTALE when the epoch is older than the
- * reigning one, or equal but of another claimant (R17); -ERANGE when inputs from `first` are no
- * longer kept. On 0 the caller persists the epoch before it sends anything, then feeds the NF.
+ * An NF claims the inputs under `epoch`. -ESTALE when the epoch is older than the reigning one, or
+ * equal but of another claimant (R17); -ENODATA when it wants inputs of another incarnation, which
+ * died with that (R16); -ERANGE when they are no longer kept. On 0 *claim says what will be fed,
+ * and the caller persists the epoch before it sends anything, then feeds the NF.
  */
-int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant, packet_id first);
+int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
+                    struct input_claim *claim);
 
 /* Next packet to send to the reigning NF; false when all were sent. Advance with _sent. */
 bool input_log_next(const struct input_log *il, struct packet_item *item);
@@ -39,6 +47,7 @@ void input_log_sent(struct input_log *il);
 int input_log_truncate(struct input_log *il, uint32_t epoch, packet_id first);
 
 struct input_log_state {
+    uint64_t incarnation;
     uint32_t epoch;
     packet_id oldest, next; /* kept: [oldest, next) */
     packet_id unsent;       /* first not yet sent to the reigning NF */

@@ -77,3 +77,17 @@ bool log_take(struct log *log, uint8_t *out, uint32_t room, struct log_chunk *ch
     atomic_store_explicit(&log->tail, tail + length, memory_order_release);
     return true;
 }
+
+void log_discard(struct log *log)
+{
+    log->taken = log->taking_to = log_published(log); /* before head: see log.h */
+    uint64_t head = atomic_load_explicit(&log->head, memory_order_acquire);
+    atomic_store_explicit(&log->tail, head, memory_order_release);
+    log->boundary = false;
+}
+
+void log_restart(struct log *log)
+{
+    log_discard(log);
+    log->reset = true;
+}

@@ -102,4 +102,10 @@ bool log_take(struct log *log, uint8_t *out, uint32_t room, struct log_chunk *ch
  */
 void log_reset(struct log *log);
 
+/* Reader: nobody will want what has been published so far; makes room (R16). The log has to be
+ * restarted before anything is taken again. */
+void log_discard(struct log *log);
+/* Reader, while the writer is parked: nothing before is wanted, a segment starts here. */
+void log_restart(struct log *log);
+
 #endif

@@ -98,6 +98,7 @@ static void w_mark(struct writer *writer, const struct snapshot_mark *mark)
     }
     w_array(writer, mark->outputs, mark->threads);
     w_array(writer, mark->effects, mark->threads);
+    w64(writer, mark->inputs_of);
     w64(writer, mark->inputs_from);
 }
 
@@ -194,6 +195,7 @@ static void r_mark(struct reader *reader, struct snapshot_mark *out)
     out->threads = r_count(reader, THREADS_MAX);
     r_array(reader, out->outputs, out->threads);
     r_array(reader, out->effects, out->threads);
+    out->inputs_of = r64(reader);
     out->inputs_from = r64(reader);
 }
 
@@ -379,6 +381,22 @@ static void r_takeover(struct reader *reader, struct takeover *takeover)
     r_array(reader, takeover->effects, THREADS_MAX);
 }
 
+static void w_resume(struct writer *writer, const struct resume *resume)
+{
+    w_mark(writer, &resume->mark);
+    if (writer->error)
+        return;
+    w_array(writer, resume->shipped, resume->mark.threads);
+    w_array(writer, resume->performed, resume->mark.threads);
+}
+
+static void r_resume(struct reader *reader, struct resume *resume)
+{
+    r_mark(reader, &resume->mark);
+    r_array(reader, resume->shipped, resume->mark.threads);
+    r_array(reader, resume->performed, resume->mark.threads);
+}
+
 static void w_cut(struct writer *writer, const struct message_cut *cut)
 {
     w_positions(writer, &cut->cut);
@@ -408,7 +426,8 @@ static void w_body(struct writer *writer, const struct message *message)
         break;
     case MESSAGE_REIGN:
         w64(writer, message->reign.claimant);
-        w64(writer, message->reign.first);
+        w64(writer, message->reign.claim.of);
+        w64(writer, message->reign.claim.from);
         break;
     case MESSAGE_IMAGE_BEGIN:
         w_image_begin(writer, &message->image_begin);
@@ -425,7 +444,11 @@ static void w_body(struct writer *writer, const struct message *message)
     case MESSAGE_CUT:
         w_cut(writer, &message->cut);
         break;
+    case MESSAGE_RESUME:
+        w_resume(writer, &message->resume);
+        break;
     case MESSAGE_IMAGE_END:
+    case MESSAGE_IMAGE_STORED:
     case MESSAGE_COMMITTED:
     case MESSAGE_TRUNCATE:
     case MESSAGE_EFFECTS:
@@ -459,7 +482,8 @@ static void r_body(struct reader *reader, struct message *message)
         break;
     case MESSAGE_REIGN:
         message->reign.claimant = r64(reader);
-        message->reign.first = r64(reader);
+        message->reign.claim.of = r64(reader);
+        message->reign.claim.from = r64(reader);
         break;
     case MESSAGE_IMAGE_BEGIN:
         r_image_begin(reader, &message->image_begin);
@@ -476,7 +500,11 @@ static void r_body(struct reader *reader, struct message *message)
     case MESSAGE_CUT:
         r_cut(reader, &message->cut);
         break;
+    case MESSAGE_RESUME:
+        r_resume(reader, &message->resume);
+        break;
     case MESSAGE_IMAGE_END:
+    case MESSAGE_IMAGE_STORED:
     case MESSAGE_COMMITTED:
     case MESSAGE_TRUNCATE:
     case MESSAGE_EFFECTS:
@@ -559,6 +587,8 @@ const char *message_kind_name(enum message_kind kind)
         [MESSAGE_CUT] = "cut",
         [MESSAGE_GO] = "go",
         [MESSAGE_EFFECTS] = "effects",
+        [MESSAGE_RESUME] = "resume",
+        [MESSAGE_IMAGE_STORED] = "image_stored",
     };
     return kind < MESSAGE_KINDS && names[kind] ? names[kind] : "unknown";
 }

@@ -10,9 +10,10 @@
 #ifndef PALISADE_CORE_MESSAGE_H
 #define PALISADE_CORE_MESSAGE_H
 
+#include "input_log.h"
 #include "output_log.h"
 
-#define MESSAGE_VERSION 2u
+#define MESSAGE_VERSION 3u
 #define MESSAGE_MAX_BYTES (4u << 20) /* after the length field */
 #define MESSAGE_HEADER_BYTES 12u     /* length field included */
 #define IMAGE_PAGE_BYTES 4096u
@@ -24,7 +25,7 @@
 #define HEARTBEAT_TIMEOUT_NS 1000000000
 
 enum message_kind {
-    MESSAGE_HELLO = 1,     /* NF -> logger, first */
+    MESSAGE_HELLO = 1,     /* NF -> logger, first; a master with an epoch comes back (R16) */
     MESSAGE_WELCOME,       /* logger -> NF */
     MESSAGE_REFUSE,        /* either way, then close: one sentence */
     MESSAGE_HEARTBEAT,     /* either way; empty body */
@@ -39,8 +40,11 @@ enum message_kind {
     MESSAGE_STORED_LOG,    /* OL -> backup: a piece of one thread's log since the base */
     MESSAGE_STORED_END,    /* OL -> backup: all logs handed out */
     MESSAGE_CUT,           /* backup -> OL */
-    MESSAGE_GO,            /* OL -> backup: the cut is committed, go live */
-    MESSAGE_EFFECTS,       /* NF -> OL: effects performed (R18) */
+    MESSAGE_GO,      /* OL -> backup: the cut is committed, go live; or the answer to RESUME */
+    MESSAGE_EFFECTS, /* NF -> OL: effects performed (R18) */
+    MESSAGE_RESUME,  /* master -> a new OL: struct resume; nothing is shipped before GO (R16) */
+    MESSAGE_IMAGE_STORED, /* OL -> master: image `number` is here whole, not yet committed; only of
+                             an OL without a base, whose logs alone make nothing stable (R16) */
     MESSAGE_KINDS
 };
 
@@ -82,7 +86,7 @@ struct message_refuse {
 
 struct message_reign {
     uint64_t claimant;
-    packet_id first; /* NF: feed me from here; the IL echoes it */
+    struct input_claim claim; /* NF: feed me that; the IL answers with what it will feed */
 };
 
 struct message_image_begin {
@@ -114,7 +118,8 @@ struct message_cut {
     uint64_t effects[THREADS_MAX];
 };
 
-struct message_number { /* IMAGE_END, COMMITTED: snapshot; TRUNCATE: packet_id; EFFECTS */
+struct message_number { /* IMAGE_END, IMAGE_STORED, COMMITTED: snapshot; TRUNCATE: packet_id;
+                           EFFECTS */
     uint64_t number;
     uint32_t thread; /* EFFECTS */
 };
@@ -132,6 +137,7 @@ struct message {
         struct message_stored_log stored_log;
         struct message_cut cut;
         struct takeover takeover;
+        struct resume resume;
         struct message_number number;
     };
 };

@@ -72,8 +72,10 @@ void output_log_commit_covered(struct output_log *ol)
 
 static bool mark_follows(const struct snapshot_mark *mark, const struct snapshot_mark *before)
 {
-    if (mark->number <= before->number || mark->inputs_from < before->inputs_from)
+    if (mark->number <= before->number)
         return false;
+    if (mark->inputs_of == before->inputs_of && mark->inputs_from < before->inputs_from)
+        return false; /* of another input logger they begin anew (R16) */
     for (uint32_t t = 0; t < before->threads; t++)
         if (positions_get(&mark->positions, t) < positions_get(&before->positions, t) ||
             mark->outputs[t] < before->outputs[t] || mark->effects[t] < before->effects[t])

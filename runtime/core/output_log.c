@@ -9,7 +9,8 @@
  *
  * Base (R13, R16). A mark waits until outputs, effects and logs up to it have been received. Then
  * everything at or below it is history that the image itself holds: its outputs are satisfied and
- * its logs are dropped. Nothing is released before this incarnation's first base.
+ * its logs are dropped. Nothing is released before this incarnation's first base: of a master that
+ * resumes (R16), all that came before its barrier is known only from there.
  *
  * Takeover (R12). The epoch is raised first, so R and the stored logs stand still while the backup
  * replays. A cut that contradicts the logs, or leaves out what was released, is refused (G3, G6).
@@ -72,6 +73,49 @@ int output_log_start(struct output_log *ol, uint32_t *epoch)
         return error;
     ol->phase = PHASE_REIGN;
     *epoch = ol->epoch;
+    return 0;
+}
+
+static bool resume_fits(const struct resume *resume)
+{
+    const struct snapshot_mark *mark = &resume->mark;
+
+    if (mark->number == 0 || mark->threads > THREADS_MAX ||
+        mark->positions.threads != mark->threads)
+        return false;
+    for (uint32_t t = 0; t < mark->threads; t++)
+        if (resume->shipped[t] > mark->outputs[t] || resume->performed[t] > mark->effects[t])
+            return false;
+    return true;
+}
+
+int output_log_resume(struct output_log *ol, uint32_t epoch, const struct resume *resume)
+{
+    const struct snapshot_mark *mark = &resume->mark;
+
+    if (epoch < ol->epoch) {
+        ol->stale++;
+        return -ESTALE;
+    }
+    if (epoch > ol->epoch)
+        return -ENODATA;
+    if (ol->phase != PHASE_IDLE || ol->threads > 0)
+        return -EBUSY;
+    if (!resume_fits(resume)) {
+        ol->malformed++;
+        return -EBADMSG;
+    }
+    ol->phase = PHASE_REIGN;
+    ol->threads = ol->received.threads = mark->threads;
+    for (uint32_t t = 0; t < mark->threads; t++) {
+        struct output_thread *thread = &ol->thread[t];
+
+        stored_log_begin(&thread->log, positions_get(&mark->positions, t));
+        ol->received.at[t] = thread->log.received;
+        thread->logged = mark->outputs[t]; /* no OUT record tells of those before the barrier */
+        thread->arrived = thread->satisfied = thread->released = resume->shipped[t];
+        thread->effects = resume->performed[t];
+    }
     return 0;
 }
 

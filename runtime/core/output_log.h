@@ -39,17 +39,37 @@ struct snapshot_mark {
     uint32_t threads;
     uint64_t outputs[THREADS_MAX];
     uint64_t effects[THREADS_MAX];
+    uint64_t inputs_of;    /* incarnation of the input logger whose ids these are (R16) */
     packet_id inputs_from; /* every input below was consumed */
 };
 
+/*
+ * How a living master goes on with an output logger that knows nothing of its past (R16): from a
+ * barrier on. Its logs begin there; outputs above `shipped` follow, those at or below it were given
+ * to the logger before, and whatever had not left there is lost.
+ */
+struct resume {
+    struct snapshot_mark mark;       /* of the barrier; its image follows */
+    uint64_t shipped[THREADS_MAX];   /* at most mark.outputs */
+    uint64_t performed[THREADS_MAX]; /* effects (R18), at most mark.effects */
+};
+
 /* `memory_bytes` bounds logs plus held outputs. `epoch` as kept on disk; the first master reigns
- * under epoch + 1 (output_log_start). Incarnation: see R16. */
+ * under epoch + 1 (output_log_start). Incarnation: of this process, random; see R16. */
 struct output_log *output_log_create(size_t memory_bytes, uint32_t epoch, uint64_t incarnation,
                                      const struct output_log_actions *actions, void *context);
 void output_log_destroy(struct output_log *ol);
 
 /* A first master appears: raises and persists the epoch; -EBUSY when another one reigns. */
 int output_log_start(struct output_log *ol, uint32_t *epoch);
+/*
+ * The master that reigned when the output logger before this one died goes on (R16). 0; -ESTALE:
+ * not under the epoch on disk, so it was replaced (R17; an epoch is given to one process only);
+ * -ENODATA: under a newer one, this disk is not the one it was written to; -EBUSY: another one
+ * reigns; -EBADMSG: `resume` contradicts itself. Nothing is released before the image of
+ * `resume->mark` is committed.
+ */
+int output_log_resume(struct output_log *ol, uint32_t epoch, const struct resume *resume);
 
 /* ---- from the reigning NF ---- */
 

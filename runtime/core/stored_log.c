@@ -21,6 +21,13 @@ void stored_log_free(struct stored_log *log)
     log->bytes = NULL;
 }
 
+void stored_log_begin(struct stored_log *log, position start)
+{
+    ASSERT(log->length == 0 && log->received == 0 && log->reset_due);
+    log->segments[0].start = log->received = start;
+    codec_reset(&log->codec, start);
+}
+
 static int grow(struct stored_log *log, size_t length)
 {
     size_t capacity = log->capacity ? log->capacity : STORED_FIRST_BYTES;

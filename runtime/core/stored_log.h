@@ -30,6 +30,9 @@ typedef int stored_log_record(void *context, const struct record *record, int by
 
 void stored_log_init(struct stored_log *log);
 void stored_log_free(struct stored_log *log);
+/* An empty log of a thread whose past nobody here knows: it begins with a segment at `start` (R16).
+ */
+void stored_log_begin(struct stored_log *log, position start);
 
 /*
  * Appends a chunk and parses what became whole. -EBADMSG: not contiguous, or malformed (the log

@@ -19,7 +19,8 @@
 /* Count of events of one thread; the first event has position 1, 0 means "before everything". */
 typedef uint64_t position;
 
-/* Input ids are (incarnation of the input logger, n); n starts at 1 and never repeats (R16). */
+/* n of an input's id (incarnation of the input logger, n), from 1. What names inputs for longer
+ * than one connection carries the incarnation beside it (R16). */
 typedef uint64_t packet_id;
 
 /* A vector of positions, one a thread: a VOR, a cut C, or what the OL holds (R). */

@@ -140,7 +140,7 @@ static int take_over(const struct takeover *takeover)
     memcpy(process.effects_done, takeover->effects, sizeof process.effects_done);
     inputs_begin(takeover->base.inputs_from, backup.base_inputs.next, backup.base_inputs.pending,
                  backup.base_inputs.count);
-    io_reign(takeover->base.inputs_from);
+    io_reign((struct input_claim){takeover->base.inputs_of, takeover->base.inputs_from});
     io.phase = IO_FETCHING;
     return 0;
 }

@@ -140,12 +140,12 @@ void io_connect(enum role role, char *const *arguments)
                          kind_word(ol.ports[i].kind));
 }
 
-void io_reign(packet_id first)
+void io_reign(struct input_claim claim)
 {
     struct message message = {.kind = MESSAGE_REIGN,
                               .epoch = io.epoch,
-                              .reign = {.claimant = io.claimant, .first = first}};
-    io.next_input = first;
+                              .reign = {.claimant = io.claimant, .claim = claim}};
+    io.rejoin.inputs = claim;
     if (lifeline_send(io.il_line, &message) != 0)
         process_fail(STATUS_UNREACHABLE, "the input logger is gone");
 }

@@ -82,7 +82,7 @@ void counters_answer(void)
     journal_event(io.journal, "counters", "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}",
                   "epoch", (json_int_t)io.epoch, "threads", (json_int_t)IMAGE->thread_count,
                   "events", (json_int_t)events, "outputs", (json_int_t)outputs, "next_input",
-                  (json_int_t)io.next_input, "queued_inputs", (json_int_t)queued_inputs(),
+                  (json_int_t)io.rejoin.inputs.from, "queued_inputs", (json_int_t)queued_inputs(),
                   "unclaimed", (json_int_t)io.unclaimed, "snapshot", (json_int_t)snapshot->number,
                   "queued_effects", (json_int_t)effects_queued(), "lifeline_bytes",
                   (json_int_t)(lifeline_queued(io.ol_line) + lifeline_queued(io.il_line)), "waits",

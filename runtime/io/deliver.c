@@ -58,9 +58,9 @@ static void input_frame(void *context, const struct frame *frame, const uint8_t 
                 process_fail(STATUS_PROTOCOL, "the input logger sent input %llu where %llu was due",
                              (unsigned long long)item.number, (unsigned long long)inputs_end());
         } else {
-            if (item.number < io.next_input)
+            if (item.number < io.rejoin.inputs.from)
                 continue;
-            io.next_input = item.number + 1;
+            io.rejoin.inputs.from = item.number + 1;
             bool delivered = deliver(&item);
             ASSERT(delivered); /* room_for_frame */
         }
@@ -77,7 +77,7 @@ static uint32_t deliver_kept(void)
         moved++;
     }
     if (!inputs_kept())
-        io.next_input = inputs_end();
+        io.rejoin.inputs.from = inputs_end();
     return moved;
 }
 

@@ -107,8 +107,8 @@ static int from_input_logger(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
-    if (message->kind == MESSAGE_REIGN && io.next_input == 0)
-        io.next_input = message->reign.first;
+    if (message->kind == MESSAGE_REIGN && io.rejoin.inputs.of == 0)
+        rejoin_init(&io.rejoin, message->reign.claim);
     if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_LIVE)
         want_snapshot();
     return 0;
@@ -181,14 +181,14 @@ static uint32_t snapshot_round(void)
     switch (snapshot_state()) {
     case SNAPSHOT_IDLE:
         /* Not before the input logger said from where it feeds us: inputs_from depends on it. */
-        if (!atomic_load(&process.nf_ready) || io.next_input == 0 || inputs_kept() ||
+        if (!atomic_load(&process.nf_ready) || io.rejoin.inputs.of == 0 || inputs_kept() ||
             (io.now_ns < io.next_snapshot_ns && !snapshot_urgent()))
             return 0;
         snapshot_begin(io.now_ns);
         io.next_snapshot_ns = INT64_MAX; /* unless one is wanted meanwhile */
         return 1;
     case SNAPSHOT_BARRIER:
-        if (snapshot_try_copy(io.next_input)) {
+        if (snapshot_try_copy(io.rejoin.inputs)) {
             io.last_snapshot_ns = io.now_ns;
             io.snapshot_wanted = false;
             if (process.options.snapshot_ms)

@@ -5,6 +5,7 @@
 #ifndef PALISADE_IO_H
 #define PALISADE_IO_H
 
+#include "core/rejoin.h"
 #include "journal/journal.h"
 #include "process.h"
 #include "xdp/lifeline.h"
@@ -30,7 +31,7 @@ struct io {
     int64_t given_up_ns;   /* the last attempt, when threads had to run on */
     bool snapshot_wanted;  /* by the output logger, since the last one */
     int64_t next_timer_ns; /* of the NF's timers */
-    packet_id next_input;  /* one past the last delivered */
+    struct rejoin rejoin;  /* what the loggers of this moment allow (R16) */
     uint64_t unclaimed;    /* inputs that no queue wanted */
     struct positions stable;
     /* Waits: queues full, so that no inputs are taken; the window of the output logger's link; an
@@ -44,8 +45,8 @@ extern struct io io;
 
 /* Opens wires and lifelines, says hello in the given role. Ends the process when refused. */
 void io_connect(enum role role, char *const *arguments);
-/* Claims the inputs from `first` under io.epoch. Does not wait for the answer. */
-void io_reign(packet_id first);
+/* Claims inputs under io.epoch. Does not wait for the answer. */
+void io_reign(struct input_claim claim);
 
 /* The loop (io.c). Never returns. */
 __attribute__((noreturn)) void io_run(enum io_phase phase);

@@ -130,7 +130,7 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* Ids that lie in queues: delivered, not consumed (R15). */
-static void describe_inputs(packet_id next_input)
+static void describe_inputs(struct input_claim next)
 {
     uint32_t count = 0, room = 0;
     for (uint32_t s = 0; s < QUEUES_MAX; s++)
@@ -149,10 +149,11 @@ static void describe_inputs(packet_id next_input)
     }
     ASSERT(count == room);
     qsort(ids, count, sizeof *ids, compare_ids);
-    memcpy(bytes, &next_input, 8);
+    memcpy(bytes, &next.from, 8);
     memcpy(bytes + 8, &count, 4);
     memcpy(bytes + 12, ids, count * sizeof *ids);
-    snapshot.mark.inputs_from = count ? ids[0] : next_input;
+    snapshot.mark.inputs_of = next.of;
+    snapshot.mark.inputs_from = count ? ids[0] : next.from;
     free(snapshot.description);
     snapshot.description = bytes;
     snapshot.description_bytes = 12 + count * (uint32_t)sizeof *ids;
@@ -213,14 +214,14 @@ bool snapshot_give_up(int64_t now)
     return true;
 }
 
-bool snapshot_try_copy(packet_id next_input)
+bool snapshot_try_copy(struct input_claim next)
 {
     ASSERT(snapshot.state == SNAPSHOT_BARRIER);
     if (!all_safe())
         return false;
     int64_t stopped = now_ns();
     mark_threads();
-    describe_inputs(next_input);
+    describe_inputs(next);
     value_clocks_floor();
     cycle_floor();
     snapshot.region_count = regions_collect(snapshot.regions, REGIONS_MAX);

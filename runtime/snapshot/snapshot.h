@@ -31,9 +31,9 @@ enum snapshot_state snapshot_state(void);
 void snapshot_begin(int64_t now);
 /*
  * In SNAPSHOT_BARRIER: copies when all threads are safe and returns true; else false, call again.
- * `next_input` is the id after the last one delivered to a queue.
+ * `next` is the id after the last one delivered to a queue, and whose it is.
  */
-bool snapshot_try_copy(packet_id next_input);
+bool snapshot_try_copy(struct input_claim next);
 /*
  * In SNAPSHOT_BARRIER for too long: lowers the barrier, back to SNAPSHOT_IDLE; true then. A thread
  * that comes to no wait may itself be spinning for one that is held at the barrier.

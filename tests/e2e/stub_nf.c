@@ -78,6 +78,7 @@ static struct input *unsent; /* outputs */
 static uint64_t unsent_head, unsent_tail;
 static bool stalls, reigning, snapshot_wanted, imaging;
 static uint64_t snapshots, last_frame;
+static uint64_t mark_inputs_of;
 static packet_id mark_inputs_from;
 static int64_t now_ns, snapshot_ns;
 static volatile sig_atomic_t stopping;
@@ -244,6 +245,7 @@ static void snapshot(void)
     mark->threads = mark->positions.threads = 1;
     mark->positions.at[0] = S->thread.position;
     mark->outputs[0] = S->thread.outputs;
+    mark->inputs_of = mark_inputs_of;
     mark->inputs_from = mark_inputs_from = S->next_input;
     message.image_begin.whole = snapshots == 1;
     message.image_begin.description = (const uint8_t *)"stub";
@@ -262,12 +264,12 @@ static void snapshot(void)
 
 /* ---- messages ---- */
 
-static void reign(packet_id first)
+static void reign(struct input_claim claim)
 {
     link_set_epoch(wire_link(il.wire), epoch, 0);
     must_send(il.line, &(struct message){.kind = MESSAGE_REIGN,
                                          .epoch = epoch,
-                                         .reign = {.claimant = claimant, .first = first}});
+                                         .reign = {.claimant = claimant, .claim = claim}});
 }
 
 static int welcome(struct end *end, const struct message *message)
@@ -287,10 +289,11 @@ static int from_il(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REIGN) {
         reigning = true;
+        mark_inputs_of = message->reign.claim.of;
         if (stalls)
             fprintf(stderr, "stub_nf: stalled\n");
         if (phase == LIVE && !S->next_input)
-            S->next_input = message->reign.first;
+            S->next_input = message->reign.claim.from;
         return 0;
     }
     return welcome(&il, message);
@@ -356,7 +359,7 @@ static int from_ol(void *context, const struct message *message)
         log_reader_init(&reader, stored, stored_length, segments, segment_count,
                         takeover.end.at[0]);
         phase = REPLAYING;
-        reign(takeover.base.inputs_from);
+        reign((struct input_claim){takeover.base.inputs_of, takeover.base.inputs_from});
         break;
     case MESSAGE_GO:
         thread_state_segment(&S->thread);
@@ -526,7 +529,7 @@ int main(int argc, char **argv)
         log_init(&pal, pal_bytes, LOG_BYTES, 0);
         log_reset(&pal);
         phase = LIVE;
-        reign(0);
+        reign((struct input_claim){0});
     }
     fprintf(stderr, "stub_nf: %s ready\n", argv[1]);
     for (;;)

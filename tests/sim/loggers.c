@@ -64,7 +64,7 @@ void world_loggers_create(struct world *world)
 
     world->memory = (size_t)memory_kib[random_below(random, 3)] << 10;
     world->credit = random_range(random, 1, SIM_LINK_FRAMES);
-    world->il = input_log_create(ring_bytes[random_below(random, 3)], 0);
+    world->il = input_log_create(ring_bytes[random_below(random, 3)], 0, SIM_INCARNATION);
     world->ol = output_log_create(world->memory, 0, 1, &actions, world);
     ASSERT(world->il != NULL && world->ol != NULL);
 }

@@ -13,6 +13,7 @@
 #include "core/types.h"
 
 #define SIM_THREADS_MAX 4u
+#define SIM_INCARNATION 1u    /* of the input logger */
 #define SIM_EVENTS_MAX 16384u /* of one thread in one run */
 #define SIM_OUTPUTS_MAX 8192u
 #define SIM_INPUTS_MAX 4096u

@@ -336,6 +336,7 @@ bool process_snapshot(struct process *process)
         mark->outputs[t] = state->outputs;
         mark->effects[t] = state->effects;
     }
+    mark->inputs_of = SIM_INCARNATION;
     mark->inputs_from = process->arrived;
     for (uint32_t i = 0; i < process->queue_count; i++)
         if (process->queue[i] < mark->inputs_from)

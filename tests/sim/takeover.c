@@ -36,15 +36,15 @@ static void fence(struct world *world, struct process *old, uint32_t epoch)
 }
 
 static void claim_inputs(struct world *world, struct process *backup, const struct process *old,
-                         packet_id first)
+                         struct input_claim claim)
 {
-    int error = input_log_reign(world->il, backup->epoch, backup->claimant, first);
+    int error = input_log_reign(world->il, backup->epoch, backup->claimant, &claim);
     if (error < 0)
         sim_violation("the IL refused the backup: %s", strerror(-error));
     world->il_peer = backup;
-    if (input_log_reign(world->il, old->epoch, old->claimant, first) != -ESTALE)
+    if (input_log_reign(world->il, old->epoch, old->claimant, &claim) != -ESTALE)
         sim_violation("R17: the IL let an older master claim the inputs");
-    if (input_log_reign(world->il, backup->epoch, backup->claimant + 1000, first) != -ESTALE)
+    if (input_log_reign(world->il, backup->epoch, backup->claimant + 1000, &claim) != -ESTALE)
         sim_violation("R17: the IL let two masters of one epoch claim the inputs");
 }
 
@@ -72,7 +72,8 @@ void world_takeover(struct world *world)
         free(world->image[i].nf);
     world->image_count = 0;
     struct process *backup = world_process_add(world, takeover.epoch);
-    claim_inputs(world, backup, old, takeover.base.inputs_from);
+    claim_inputs(world, backup, old,
+                 (struct input_claim){takeover.base.inputs_of, takeover.base.inputs_from});
     process_replay_begin(backup, &takeover, world->ol, world->base.nf);
     world->reigning = backup;
     world->totals->takeovers++;

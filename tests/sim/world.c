@@ -43,7 +43,8 @@ static void world_create(struct world *world, uint64_t seed)
     struct process *master = world_process_add(world, epoch);
     toy_create(&master->nf, threads, random);
     process_go_live(master);
-    error = input_log_reign(world->il, epoch, master->claimant, 1);
+    struct input_claim all = {0};
+    error = input_log_reign(world->il, epoch, master->claimant, &all);
     ASSERT(error == 0);
     world->reigning = world->il_peer = master;
 }

@@ -7,17 +7,23 @@
 #include "core/input_log.h"
 
 #define RING_BYTES 4096u
+#define INCARNATION 77u
 
 static struct input_log *il;
 
 static void setup(void)
 {
-    il = input_log_create(RING_BYTES, 0);
+    il = input_log_create(RING_BYTES, 0, INCARNATION);
 }
 static void teardown(void)
 {
     input_log_destroy(il);
 }
+static int claim(struct input_log *log, uint32_t epoch, uint64_t claimant, packet_id from)
+{
+    return input_log_reign(log, epoch, claimant, &(struct input_claim){INCARNATION, from});
+}
+
 TestSuite(input_log, .init = setup, .fini = teardown);
 
 static packet_id accept_packet(uint16_t length, uint8_t fill)
@@ -41,7 +47,7 @@ Test(input_log, numbers_from_one_and_keeps_the_bytes)
 
     cr_assert_eq(accept_packet(60, 0xaa), 1);
     cr_assert_eq(accept_packet(61, 0xbb), 2);
-    cr_assert_eq(input_log_reign(il, 1, 7, 1), 0);
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
     cr_assert(input_log_next(il, &item));
     cr_assert_eq(item.number, 1);
     cr_assert_eq(item.port, 3);
@@ -86,11 +92,11 @@ Test(input_log, tiny_packets_fill_the_index_first)
 
 Test(input_log, room_for_a_batch_is_room_whatever_its_lengths)
 {
-    struct input_log *large = input_log_create(64 * RING_BYTES, 0);
+    struct input_log *large = input_log_create(64 * RING_BYTES, 0, INCARNATION);
     uint8_t bytes[PACKET_MAX_BYTES] = {0};
     packet_id id = 0, kept = 1;
 
-    cr_assert_eq(input_log_reign(large, 1, 7, 1), 0);
+    cr_assert_eq(claim(large, 1, 7, 1), 0);
     for (uint32_t lap = 0; lap < 50; lap++) { /* the place of the ring's end differs each time */
         while (input_log_has_room(large, 64))
             for (uint32_t i = 0; i < 64; i++, id++) {
@@ -110,7 +116,7 @@ Test(input_log, a_snapshot_is_wanted_when_it_would_free_something)
 
     while ((id = accept_packet(500, 1)) != 0)
         cr_assert_not(input_log_wants_snapshot(il), "nobody reigns");
-    cr_assert_eq(input_log_reign(il, 1, 7, 1), 0);
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
     cr_assert_not(input_log_wants_snapshot(il), "nobody was fed");
     input_log_sent(il);
     cr_assert(input_log_wants_snapshot(il));
@@ -133,7 +139,7 @@ Test(input_log, truncation_makes_room_across_the_end_of_the_ring)
 {
     struct packet_item item;
 
-    cr_assert_eq(input_log_reign(il, 1, 7, 1), 0);
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
     for (packet_id id = 1; id < 500; id++) {
         uint16_t length = (uint16_t)(40 + id * 37 % 1200);
         cr_assert_eq(accept_packet(length, (uint8_t)id), id);
@@ -148,10 +154,11 @@ Test(input_log, truncation_makes_room_across_the_end_of_the_ring)
 
 Test(input_log, an_empty_ring_has_room_for_any_packet)
 {
-    struct input_log *least = input_log_create(PACKET_MAX_BYTES + PACKET_ITEM_HEADER_BYTES, 0);
+    struct input_log *least =
+        input_log_create(PACKET_MAX_BYTES + PACKET_ITEM_HEADER_BYTES, 0, INCARNATION);
     uint8_t bytes[PACKET_MAX_BYTES] = {0};
 
-    cr_assert_eq(input_log_reign(least, 1, 7, 1), 0);
+    cr_assert_eq(claim(least, 1, 7, 1), 0);
     for (packet_id id = 1; id < 20; id++) {
         uint16_t length = (uint16_t)(id % 2 ? 1000 : PACKET_MAX_BYTES);
         cr_assert_eq(input_log_accept(least, 0, bytes, length), id);
@@ -166,21 +173,21 @@ Test(input_log, older_epochs_and_second_claimants_are_refused)
     struct input_log_state state;
 
     accept_packet(60, 1);
-    cr_assert_eq(input_log_reign(il, 0, 7, 1), -ESTALE);
-    cr_assert_eq(input_log_reign(il, 2, 7, 1), 0);
-    cr_assert_eq(input_log_reign(il, 1, 7, 1), -ESTALE);
-    cr_assert_eq(input_log_reign(il, 2, 8, 1), -ESTALE);
-    cr_assert_eq(input_log_reign(il, 2, 7, 1), 0, "a second claim of the same master");
+    cr_assert_eq(claim(il, 0, 7, 1), -ESTALE);
+    cr_assert_eq(claim(il, 2, 7, 1), 0);
+    cr_assert_eq(claim(il, 1, 7, 1), -ESTALE);
+    cr_assert_eq(claim(il, 2, 8, 1), -ESTALE);
+    cr_assert_eq(claim(il, 2, 7, 1), 0, "a second claim of the same master");
     input_log_state(il, &state);
     cr_assert_eq(state.epoch, 2);
 }
 
 Test(input_log, the_epoch_on_disk_outlives_the_process)
 {
-    struct input_log *again = input_log_create(RING_BYTES, 5);
+    struct input_log *again = input_log_create(RING_BYTES, 5, INCARNATION);
 
-    cr_assert_eq(input_log_reign(again, 4, 7, 1), -ESTALE);
-    cr_assert_eq(input_log_reign(again, 5, 7, 1), 0, "the reigning master comes back");
+    cr_assert_eq(claim(again, 4, 7, 1), -ESTALE);
+    cr_assert_eq(claim(again, 5, 7, 1), 0, "the reigning master comes back");
     input_log_destroy(again);
 }
 
@@ -190,14 +197,14 @@ Test(input_log, a_takeover_is_fed_again_from_where_it_asks)
 
     for (uint32_t i = 0; i < 10; i++)
         accept_packet(60, 1);
-    cr_assert_eq(input_log_reign(il, 1, 7, 1), 0);
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
     while (input_log_next(il, &item))
         input_log_sent(il);
     cr_assert_eq(input_log_truncate(il, 1, 4), 0);
-    cr_assert_eq(input_log_reign(il, 2, 8, 3), -ERANGE, "no longer kept");
-    cr_assert_eq(input_log_reign(il, 2, 8, 12), -ERANGE, "never numbered");
+    cr_assert_eq(claim(il, 2, 8, 3), -ERANGE, "no longer kept");
+    cr_assert_eq(claim(il, 2, 8, 12), -ERANGE, "never numbered");
     cr_assert_eq(next_id(), 0, "a refused claim changes nothing");
-    cr_assert_eq(input_log_reign(il, 2, 8, 4), 0);
+    cr_assert_eq(claim(il, 2, 8, 4), 0);
     cr_assert_eq(next_id(), 4);
 }
 
@@ -208,7 +215,7 @@ Test(input_log, only_the_reigning_epoch_truncates)
     accept_packet(60, 1);
     accept_packet(60, 1);
     cr_assert_eq(input_log_truncate(il, 0, 2), -ESTALE, "nobody reigns");
-    cr_assert_eq(input_log_reign(il, 2, 7, 1), 0);
+    cr_assert_eq(claim(il, 2, 7, 1), 0);
     cr_assert_eq(input_log_truncate(il, 1, 2), -ESTALE);
     cr_assert_eq(input_log_truncate(il, 2, 4), -ERANGE);
     cr_assert_eq(input_log_truncate(il, 2, 3), 0);
@@ -217,4 +224,19 @@ Test(input_log, only_the_reigning_epoch_truncates)
     cr_assert_eq(state.oldest, 3);
     cr_assert_eq(state.bytes_used, 0);
     cr_assert_eq(state.unsent, 3);
+}
+
+Test(input_log, another_incarnation_has_other_inputs)
+{
+    struct input_claim dead = {.of = INCARNATION + 1, .from = 1}, all = {0};
+
+    for (int i = 0; i < 3; i++)
+        accept_packet(60, 0);
+    cr_assert_eq(input_log_reign(il, 1, 7, &dead), -ENODATA);
+    cr_assert_eq(next_id(), 0, "a refused claim feeds nobody");
+    cr_assert_eq(claim(il, 1, 7, 2), 0);
+    cr_assert_eq(input_log_truncate(il, 1, 2), 0);
+    cr_assert_eq(input_log_reign(il, 1, 7, &all), 0, "whatever it has");
+    cr_assert_eq(all.of, INCARNATION);
+    cr_assert_eq(all.from, 2);
 }

@@ -109,3 +109,31 @@ Test(log, a_boundary_splits_what_is_not_yet_taken)
     cr_assert(chunk.reset && chunk.from == 8 && chunk.to == 9 && chunk.length == 0);
     free(ring);
 }
+
+Test(log, what_a_dead_output_logger_had_is_nobodys)
+{
+    struct log log;
+    struct codec codec;
+    struct log_chunk chunk;
+    uint8_t out[64];
+    uint8_t *bytes = ring_create(&log, 0);
+
+    codec_reset(&codec, 0);
+    append(&log, &codec, 100);
+    cr_assert(log_take(&log, out, 10, &chunk), "half a take");
+    log_reset(&log);
+    for (int i = 0; i < 100; i++) { /* more than the ring holds */
+        append(&log, &codec, 100);
+        log_discard(&log);
+    }
+    position at = append(&log, &codec, 100);
+    log_restart(&log);
+    cr_assert_not(log_take(&log, out, sizeof out, &chunk));
+    codec_reset(&codec, at);
+    append(&log, &codec, 8);
+    cr_assert(log_take(&log, out, sizeof out, &chunk));
+    cr_assert(chunk.reset);
+    cr_assert_eq(chunk.from, at);
+    cr_assert_eq(chunk.to, at + 1);
+    free(bytes);
+}

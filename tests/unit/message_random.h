@@ -28,6 +28,7 @@ static inline void mark_make(struct random *random, struct snapshot_mark *mark)
     mark->threads = (uint32_t)random_below(random, THREADS_MAX + 1);
     counters_make(random, mark->outputs, mark->threads);
     counters_make(random, mark->effects, mark->threads);
+    mark->inputs_of = random_magnitude(random);
     mark->inputs_from = random_magnitude(random);
 }
 
@@ -81,7 +82,8 @@ static inline void message_make(struct random *random, enum message_kind kind, c
         break;
     case MESSAGE_REIGN:
         message->reign.claimant = random_magnitude(random);
-        message->reign.first = random_magnitude(random);
+        message->reign.claim.of = random_magnitude(random);
+        message->reign.claim.from = random_magnitude(random);
         break;
     case MESSAGE_IMAGE_BEGIN:
         mark_make(random, &message->image_begin.mark);
@@ -110,8 +112,14 @@ static inline void message_make(struct random *random, enum message_kind kind, c
         counters_make(random, message->cut.outputs, message->cut.cut.threads);
         counters_make(random, message->cut.effects, message->cut.cut.threads);
         break;
+    case MESSAGE_RESUME:
+        mark_make(random, &message->resume.mark);
+        counters_make(random, message->resume.shipped, message->resume.mark.threads);
+        counters_make(random, message->resume.performed, message->resume.mark.threads);
+        break;
     case MESSAGE_TRUNCATE:
     case MESSAGE_IMAGE_END:
+    case MESSAGE_IMAGE_STORED:
     case MESSAGE_COMMITTED:
     case MESSAGE_EFFECTS:
         message->number.number = random_magnitude(random);

@@ -205,8 +205,8 @@ Test(message, what_exceeds_a_bound_is_not_decoded)
     cr_assert_gt(decode_changed(&m, 26 + 24, PORT_TAP), 0);
     cr_assert_eq(decode_changed(&m, 22, 17), -EBADMSG); /* ports */
     m = (struct message){.kind = MESSAGE_IMAGE_BEGIN, .image_begin = {.description = page}};
-    cr_assert_gt(decode_changed(&m, 24, 1), 0);
-    cr_assert_eq(decode_changed(&m, 24, 2), -EBADMSG); /* neither true nor false */
+    cr_assert_gt(decode_changed(&m, 32, 1), 0);
+    cr_assert_eq(decode_changed(&m, 32, 2), -EBADMSG); /* neither true nor false */
     m = (struct message){.kind = MESSAGE_IMAGE_PAGES, .image_pages = {.count = 1, .bytes = page}};
     cr_assert_eq(decode_changed(&m, 0, 1), -EBADMSG); /* not a page address */
     cr_assert_eq(decode_changed(&m, 8, 0), -EBADMSG); /* no page */

@@ -49,11 +49,11 @@ static struct sender {
     uint32_t length; /* not yet sent */
 } sender[4];
 
+static const struct output_log_actions actions = {
+    .release = on_release, .persist_epoch = on_persist, .committed = on_committed};
+
 static void setup(void)
 {
-    const struct output_log_actions actions = {
-        .release = on_release, .persist_epoch = on_persist, .committed = on_committed};
-
     ol = output_log_create(MEMORY_BYTES, 0, 99, &actions, NULL);
     cr_assert_eq(output_log_start(ol, &epoch), 0);
     cr_assert_eq(epoch, 1);
@@ -571,4 +571,65 @@ Test(output_log, two_takeovers_without_a_snapshot_between)
     epoch = takeover.epoch;
     cr_assert_eq(send_packet(0, 3), 0);
     cr_assert_eq(released[0], 3);
+}
+
+/* ---- an output logger that knows nothing of its master's past (R16) ---- */
+
+/* Output logger and its memory died under epoch 1; at the barrier thread 0 stood at 10 after 5
+ * outputs. */
+static struct resume some_resume(void)
+{
+    struct resume resume = {.mark = mark_of(7, 10, 4, 5), .shipped = {3}, .performed = {2}};
+
+    resume.mark.effects[0] = 3;
+    output_log_destroy(ol);
+    ol = output_log_create(MEMORY_BYTES, 1, 100, &actions, NULL);
+    for (uint32_t t = 0; t < 2; t++) {
+        sender[t].sent = positions_get(&resume.mark.positions, t);
+        start_segment(t);
+    }
+    return resume;
+}
+
+Test(output_log, a_living_master_resumes_at_a_new_output_logger)
+{
+    struct resume resume = some_resume();
+
+    released[0] = 3; /* at most: by the one that died */
+    cr_assert_eq(send_log(0, 11), -EBADMSG, "before RESUME nobody speaks");
+    cr_assert_eq(output_log_resume(ol, 1, &resume), 0);
+    write_out(0, 12, 1, 12, 4);
+    cr_assert_eq(send_log(0, 12), 0);
+    cr_assert_eq(send_packet(0, 4), 0, "it had not left the master");
+    cr_assert_eq(send_packet(0, 6), -EBADMSG);
+    cr_assert_eq(send_packet(0, 5), 0);
+    cr_assert_eq(send_packet(0, 6), 0);
+    cr_assert_eq(released[0], 3, "no base, no release");
+    cr_assert_eq(output_log_takeover(ol, &takeover), -ENOENT);
+    cr_assert_eq(output_log_snapshot(ol, 1, &resume.mark), 0);
+    cr_assert_eq(committed, 0, "an effect before it is not performed (R13)");
+    cr_assert_eq(output_log_effects(ol, 1, 0, 3), 0);
+    cr_assert_eq(committed, 7);
+    cr_assert_eq(released[0], 6);
+    cr_assert_eq(output_log_takeover(ol, &takeover), 0);
+    cr_assert_eq(takeover.base.number, 7);
+    cr_assert_eq(takeover.end.at[0], 12);
+    cr_assert_eq(takeover.end.at[1], 4);
+    cr_assert_eq(takeover.held[0], 6);
+    epoch = 2;
+    cr_assert_eq(send_cut(12, 4, 6), 0);
+}
+
+Test(output_log, who_may_resume)
+{
+    struct resume resume = some_resume();
+
+    cr_assert_eq(output_log_resume(ol, 0, &resume), -ESTALE, "it was replaced (R17)");
+    cr_assert_eq(output_log_resume(ol, 2, &resume), -ENODATA, "another disk");
+    resume.shipped[0] = 6;
+    cr_assert_eq(output_log_resume(ol, 1, &resume), -EBADMSG, "more than there are");
+    resume.shipped[0] = 3;
+    cr_assert_eq(output_log_resume(ol, 1, &resume), 0);
+    cr_assert_eq(output_log_resume(ol, 1, &resume), -EBUSY);
+    cr_assert_eq(output_log_start(ol, &epoch), -EBUSY);
 }
