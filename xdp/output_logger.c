@@ -16,9 +16,10 @@
 #include "persist.h"
 
 #define FLUSH_RETRY_NS 50000 /* a device that did not take everything is tried again */
-#define TRICKLE_NS 1000000   /* a frame at a time out of what is kept back, the second half ... */
-#define TRICKLE_SLOW_NS 10000000 /* ... slowly: a thread may keep the barrier waiting for seconds  \
-                                  */
+/* A frame at a time out of what is kept back; the second half slowly, for a thread may keep a
+ * barrier waiting for seconds. */
+#define TRICKLE_NS 1000000
+#define TRICKLE_SLOW_NS 10000000
 #define EXHAUSTED_NS 1000000000
 
 /* ---- actions of core/output_log.h ---- */
