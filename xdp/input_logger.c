@@ -169,10 +169,12 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
                            "epoch %u is not the newest or has another master: %u reigns", epoch,
                            state.epoch);
     il->reigning = NULL; /* until the disk has it, nobody is fed */
+    fault_point(FAULT_IL_REIGN);
     error = epoch_persist(logger, il->epochs, epoch, ports_keep);
     if (error)
         return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
                            logger->options.state, strerror(-error));
+    fault_point(FAULT_IL_REIGN_WRITTEN);
     il->reigning = peer;
     il->collecting = true;
     il->reigns++;
@@ -185,6 +187,7 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     peer_send(logger, peer, &answer);
     journal_event(logger->journal, "reign", "{s:I,s:I,s:s}", "epoch", (json_int_t)epoch, "first",
                   (json_int_t)claim.from, "link", peer->device->name);
+    fault_point(FAULT_IL_REIGN_ANSWERED);
     return 0;
 }
 
@@ -214,6 +217,7 @@ static int message(struct logger *logger, struct peer *peer, const struct messag
                     ? input_log_truncate(il->log, message->epoch, message->number.number)
                     : -ESTALE;
         il->stale += error == -ESTALE;
+        fault_point(FAULT_IL_TRUNCATED);
         if (error && error != -ESTALE)
             return peer_refuse(logger, peer, STATUS_PROTOCOL, "TRUNCATE to %llu, not yet numbered",
                                (unsigned long long)message->number.number);
@@ -282,6 +286,8 @@ static uint32_t step(struct logger *logger)
     struct input_logger *il = logger->state;
     uint32_t work = ports_receive(logger);
 
+    if (work)
+        fault_point(FAULT_IL_NUMBERED);
     if (il->reigning && !il->reigning->leaving)
         work += feed(il);
     return work;
@@ -326,6 +332,7 @@ int main(int argc, char **argv)
         .purpose = "Numbers and keeps every packet that enters a network function, and feeds it.",
         .control = 7601,
         .queue = 0,
+        .faults = FAULT_IN_IL,
     };
     static const struct behaviour behaviour = {
         .defaults = &defaults,

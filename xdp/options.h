@@ -1,11 +1,12 @@
 /*
- * The command line of both loggers.
+ * The command line of both loggers. Of PALISADE_OPTIONS they know `fault` (fault.h).
  */
 #ifndef PALISADE_XDP_OPTIONS_H
 #define PALISADE_XDP_OPTIONS_H
 
 #include <stdbool.h>
 
+#include "fault.h"
 #include "port_option.h"
 
 #define LINKS_MAX 16u
@@ -23,6 +24,7 @@ struct options {
     const char *state;   /* directory */
     const char *journal; /* file, or NULL */
     bool exit_without_backup;
+    struct fault_choice fault;
 };
 
 /* What differs between the two daemons. */
@@ -32,6 +34,7 @@ struct options_defaults {
     uint16_t control;
     uint32_t queue;
     bool output; /* knows --exit-without-backup */
+    enum fault_program faults;
 };
 
 /* Ends the process with STATUS_USAGE and a sentence when something is mistyped or missing. */

@@ -96,12 +96,14 @@ static int image_message(struct output_logger *ol, struct peer *peer, const stru
     case MESSAGE_IMAGE_BEGIN:
         error = images_begin(ol->images, &message->image_begin);
         ol->imaging = true;
+        fault_point(FAULT_OL_IMAGE_BEGIN);
         break;
     case MESSAGE_IMAGE_PAGES:
         error = image_pages(ol, message);
         break;
     default:
         error = images_end(ol->images, message->number.number, &mark);
+        fault_point(FAULT_OL_IMAGE);
         if (!error)
             error = output_log_snapshot(ol->log, message->epoch, mark);
         break;

@@ -61,10 +61,12 @@ static void action_committed(void *context, uint64_t number)
     const struct message message = {
         .kind = MESSAGE_COMMITTED, .epoch = ol->epoch, .number = {.number = number}};
 
+    fault_point(FAULT_OL_COMMITTED);
     ol->commits++;
     ol->wanted = ol->imaging = false;
     if (ol->master)
         peer_send(ol->logger, ol->master, &message);
+    fault_point(FAULT_OL_COMMITTED_MASTER);
     journal_event(ol->logger->journal, "image_committed", "{s:I,s:I}", "number", (json_int_t)number,
                   "bytes", (json_int_t)bytes);
 }
@@ -223,6 +225,8 @@ static void greeted(struct logger *logger, struct peer *peer)
     /* A backup's link hears everything until GO: it has nothing to say but acknowledgements. */
     if (peer == ol->master)
         link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
+    else
+        fault_point(FAULT_OL_BACKUP_JOINED);
 }
 
 static void lost(struct logger *logger, struct peer *peer, int error)
@@ -356,6 +360,7 @@ int main(int argc, char **argv)
         .control = 7602,
         .queue = 1,
         .output = true,
+        .faults = FAULT_IN_OL,
     };
     static const struct behaviour behaviour = {
         .defaults = &defaults,

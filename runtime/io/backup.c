@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "fault/fault.h"
 #include "heap/heap.h"
 #include "hooks/cycle.h"
 #include "hooks/descriptor.h"
@@ -102,6 +103,7 @@ static int image_pages(const struct message_image_pages *pages)
     memcpy(staged->bytes, pages->bytes, bytes);
     *backup.last = staged;
     backup.last = &staged->next;
+    fault_point(FAULT_BACKUP_PAGES);
     return 0;
 }
 
@@ -112,15 +114,18 @@ static void image_committed(uint64_t number)
                      "the output logger committed snapshot %llu, which did not "
                      "arrive here",
                      (unsigned long long)number);
-    for (struct staged *staged = backup.first; staged; staged = staged->next)
+    for (struct staged *staged = backup.first; staged; staged = staged->next) {
         for (uint32_t i = 0; i < staged->count; i++)
             regions_apply_page(staged->address + i * (uint64_t)IMAGE_PAGE_BYTES,
                                staged->bytes + i * (size_t)IMAGE_PAGE_BYTES);
+        fault_point(FAULT_BACKUP_APPLYING);
+    }
     drop_staged();
     backup.base = number;
     free(backup.base_inputs.pending);
     backup.base_inputs = backup.inputs;
     backup.inputs.pending = NULL;
+    fault_point(FAULT_BACKUP_APPLIED);
 }
 
 /* ---- takeover ---- */
@@ -136,12 +141,14 @@ static int take_over(const struct takeover *takeover)
         process_fail(STATUS_NO_BACKUP,
                      "told to take over from snapshot %llu, but snapshot %llu is in place",
                      (unsigned long long)takeover->base.number, (unsigned long long)backup.base);
+    fault_point(FAULT_BACKUP_TAKEOVER);
     memcpy(process.held, takeover->held, sizeof process.held);
     memcpy(process.effects_done, takeover->effects, sizeof process.effects_done);
     inputs_begin(takeover->base.inputs_from, backup.base_inputs.next, backup.base_inputs.pending,
                  backup.base_inputs.count);
     io_reign((struct input_claim){takeover->base.inputs_of, takeover->base.inputs_from});
     io.phase = IO_FETCHING;
+    fault_point(FAULT_BACKUP_CLAIMED);
     return 0;
 }
 
@@ -149,6 +156,7 @@ static int take_over(const struct takeover *takeover)
 static int restore(void)
 {
     uint32_t living = 0;
+    fault_point(FAULT_BACKUP_LOGS);
     stored_complete(&backup.takeover.end);
     settings_restore();
     for (uint32_t q = 0; q < QUEUES_MAX; q++)
@@ -167,6 +175,7 @@ static int restore(void)
     io.phase = IO_REPLAYING;
     journal_event(io.journal, "restored", "{s:I,s:I}", "threads", (json_int_t)living, "ns",
                   (json_int_t)(now_ns() - backup.begun_ns));
+    fault_point(FAULT_BACKUP_RESTORED);
     return 0;
 }
 
@@ -185,13 +194,16 @@ static void send_cut(void)
     journal_event(io.journal, "replayed", "{s:I,s:I,s:I}", "events", (json_int_t)events, "ns",
                   (json_int_t)(now_ns() - backup.begun_ns), "input_bytes",
                   (json_int_t)inputs_bytes());
+    fault_point(FAULT_BACKUP_REPLAYED);
     io_send_ol(NULL, &message);
     io.phase = IO_CUT;
+    fault_point(FAULT_BACKUP_CUT);
 }
 
 /* The cut is committed: every thread goes on from the hook it waits in. */
 static int go_live(void)
 {
+    fault_point(FAULT_BACKUP_GO);
     ship_collect_replayed();
     io.stable.threads = IMAGE->thread_count; /* the cut: beyond it positions begin anew */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
@@ -215,6 +227,7 @@ static int go_live(void)
     stored_clear();
     journal_event(io.journal, "live", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "ns",
                   (json_int_t)(now_ns() - backup.begun_ns));
+    fault_point(FAULT_BACKUP_LIVE);
     return 0;
 }
 
@@ -238,6 +251,7 @@ int backup_message(const struct message *message)
         return io.phase == IO_WARM ? image_pages(&message->image_pages) : 0;
     case MESSAGE_IMAGE_END:
         backup.whole_image = message->number.number == backup.mark.number;
+        fault_point(FAULT_BACKUP_IMAGE);
         return 0;
     case MESSAGE_COMMITTED:
         if (io.phase == IO_WARM)

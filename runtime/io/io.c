@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/assert.h"
+#include "fault/fault.h"
 #include "hooks/effect.h"
 #include "hooks/signal.h"
 #include "hooks/socket.h"
@@ -66,10 +67,12 @@ static void committed(uint64_t number)
     packet_id inputs_from;
     if (!snapshot_committed(number, &inputs_from))
         return;
+    fault_point(FAULT_MASTER_COMMITTED);
     struct message message = {
         .kind = MESSAGE_TRUNCATE, .epoch = io.epoch, .number = {.number = inputs_from}};
     if (lifeline_send(io.il_line, &message) != 0)
         logger_lost("input", -EPIPE);
+    fault_point(FAULT_MASTER_TRUNCATED);
 }
 
 static int from_output_logger(void *context, const struct message *message)
@@ -123,7 +126,9 @@ static void effect_done(void *context, uint32_t thread, uint64_t number)
     (void)context;
     struct message message = {.kind = MESSAGE_EFFECTS,
                               .number = {.number = number, .thread = thread}};
+    fault_point(FAULT_MASTER_EFFECT);
     io_send_ol(NULL, &message);
+    fault_point(FAULT_MASTER_EFFECT_TOLD);
 }
 
 /* Has the output logger's kernel all we told it? Its process reads that even after our death. */
@@ -193,6 +198,7 @@ static void exit_round(void)
         return;
     struct message message = {.kind = MESSAGE_REFUSE,
                               .refuse = {.status = STATUS_OK, .text = "the program ended"}};
+    fault_point(FAULT_MASTER_ENDS);
     io_send_ol(NULL, &message);
     lifeline_send(io.il_line, &message);
     for (int i = 0; i < 100 && lifeline_queued(io.ol_line) + lifeline_queued(io.il_line); i++) {
@@ -200,6 +206,7 @@ static void exit_round(void)
         lifeline_service(io.il_line, now_ns(), from_input_logger, NULL);
         usleep(1000);
     }
+    fault_point(FAULT_MASTER_ENDED);
     journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));
     _exit((int)(status - 1));
 }
