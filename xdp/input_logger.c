@@ -4,7 +4,8 @@
  *
  * Packets count from the first reign on: what arrives while no NF was ever there is dropped, as
  * a box that is switched off drops it. Between a master's death and its successor everything is
- * kept.
+ * kept, and from the start on when the epoch on disk is open: its master may live, and have been
+ * fed by the input logger before this one (R16).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,15 +37,14 @@ struct input_logger {
 static enum status start(struct logger *logger, char *why)
 {
     struct input_logger *il = calloc(1, sizeof *il);
-    uint32_t epoch;
+    struct epoch_state epoch;
 
     if (!il) {
         snprintf(why, WHY_BYTES, "out of memory");
         return STATUS_MEMORY;
     }
     logger->state = il;
-    enum status status = epoch_file_open(&il->epochs, logger->options.state,
-                                         logger->behaviour->defaults->program, &epoch, why);
+    enum status status = epoch_start(logger, &il->epochs, &epoch, why);
     if (status != STATUS_OK)
         return status;
     do {
@@ -53,11 +53,12 @@ static enum status start(struct logger *logger, char *why)
             return STATUS_KERNEL;
         }
     } while (!il->incarnation);
-    il->log = input_log_create(logger->options.memory_bytes, epoch, il->incarnation);
+    il->log = input_log_create(logger->options.memory_bytes, epoch.number, il->incarnation);
     if (!il->log) {
         snprintf(why, WHY_BYTES, "out of memory: give less with --memory");
         return STATUS_MEMORY;
     }
+    il->collecting = logger->reign_open = epoch.open;
     return STATUS_OK;
 }
 
@@ -157,8 +158,9 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     int error = input_log_reign(il->log, epoch, message->reign.claimant, &claim);
     if (error == -ENODATA)
         return peer_refuse(logger, peer, STATUS_UNREACHABLE,
-                           "the packets it needs died with another input logger: the state of the "
-                           "dead master cannot be recovered");
+                           "the packets it needs died with the input logger before this one: the "
+                           "state of the dead master cannot be recovered; to begin anew, start the "
+                           "output logger again with --forget");
     if (error == -ERANGE)
         return peer_refuse(logger, peer, STATUS_FENCED,
                            "packets from %llu on are wanted, kept are %llu to %llu",
@@ -168,15 +170,20 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
         return peer_refuse(logger, peer, STATUS_FENCED,
                            "epoch %u is not the newest or has another master: %u reigns", epoch,
                            state.epoch);
+    struct peer *before = il->reigning;
     il->reigning = NULL; /* until the disk has it, nobody is fed */
+    if (before && before != peer && !before->leaving)
+        peer_refuse(logger, before, STATUS_FENCED,
+                    "this process lost its reign: epoch %u has begun", epoch);
     fault_point(FAULT_IL_REIGN);
-    error = epoch_persist(logger, il->epochs, epoch, ports_keep);
+    error = epoch_persist(logger, il->epochs, (struct epoch_state){.number = epoch, .open = true},
+                          ports_keep);
     if (error)
         return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
                            logger->options.state, strerror(-error));
     fault_point(FAULT_IL_REIGN_WRITTEN);
     il->reigning = peer;
-    il->collecting = true;
+    il->collecting = logger->reign_open = true;
     il->reigns++;
     link_set_epoch(wire_link(peer->device->wire), epoch, 0);
     const struct message answer = {
@@ -200,7 +207,12 @@ static void reign_end(struct logger *logger)
     input_log_state(il->log, &state);
     input_log_truncate(il->log, state.epoch, state.next);
     il->reigning = NULL;
-    il->collecting = false;
+    il->collecting = logger->reign_open = false;
+    int error =
+        epoch_persist(logger, il->epochs, (struct epoch_state){.number = state.epoch}, ports_keep);
+    if (error)
+        logger_say(logger, "the end of epoch %u cannot be written to %s: %s", state.epoch,
+                   logger->options.state, strerror(-error));
     journal_event(logger->journal, "master_ended", "{s:I}", "epoch", (json_int_t)state.epoch);
 }
 

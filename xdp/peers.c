@@ -116,7 +116,8 @@ static int device_reopen(struct logger *logger, struct peer *peer)
     return 0;
 }
 
-static int hello(struct logger *logger, struct peer *peer, const struct message_hello *hello)
+static int hello(struct logger *logger, struct peer *peer, uint32_t epoch,
+                 const struct message_hello *hello)
 {
     struct message message = {.kind = MESSAGE_WELCOME};
     struct message_welcome *welcome = &message.welcome;
@@ -125,12 +126,14 @@ static int hello(struct logger *logger, struct peer *peer, const struct message_
         !hello->claimant)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "this HELLO makes no sense");
     peer->role = hello->role;
+    peer->epoch = hello->role == ROLE_MASTER ? epoch : 0;
     peer->claimant = hello->claimant;
     memcpy(peer->identity, hello->identity, sizeof peer->identity);
     peer->identity[sizeof peer->identity - 1] = 0;
     text_printable(peer->identity);
-    journal_event(logger->journal, "hello", "{s:s,s:s,s:s}", "role", peer_role_name(peer), "link",
-                  peer->device->name, "identity", peer->identity);
+    journal_event(logger->journal, "hello", "{s:s,s:s,s:I,s:s}", "role", peer_role_name(peer),
+                  "link", peer->device->name, "epoch", (json_int_t)peer->epoch, "identity",
+                  peer->identity);
 
     if (peer->device->peer)
         return peer_refuse(logger, peer, STATUS_BUSY, "link device %s serves another NF process",
@@ -181,7 +184,7 @@ static int handle(void *context, const struct message *message)
     if (peer->leaving)
         return -ECONNABORTED;
     if (message->kind == MESSAGE_HELLO)
-        return hello(logger, peer, &message->hello);
+        return hello(logger, peer, message->epoch, &message->hello);
     if (!peer->greeted)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "%s before HELLO",
                            message_kind_name(message->kind));

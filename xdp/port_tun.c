@@ -21,14 +21,13 @@
 #include <linux/bpf.h>
 #include <linux/if_tun.h>
 
+#include "busy.h"
 #include "core/assert.h"
 #include "port.h"
 #include "tun_query.h"
 
 #define CLONE_DEVICE "/dev/net/tun"
 #define SLOT_BYTES 2048u /* above PACKET_MAX_BYTES: a packet that is too long shows as such */
-#define BUSY_TRIES 50
-#define BUSY_WAIT_US 12000 /* another reader may be a dead one that is not quite gone */
 _Static_assert(SLOT_BYTES > PACKET_MAX_BYTES, "a packet must fit its slot");
 
 struct tun {
@@ -60,8 +59,9 @@ static enum status fit(const struct port_device *port, enum port_side side, char
 {
     const char *device = port->option->device, *kind = kind_word(port);
     struct tun_info info;
+    int64_t since_ns = 0;
 
-    for (int try = 0; try < BUSY_TRIES; try++) {
+    do { /* another reader may be a dead one that is not quite gone */
         int error = tun_query(port->info.index, &info);
         if (error)
             return kernel_status(-error, "ask about", device, why);
@@ -79,8 +79,7 @@ static enum status fit(const struct port_device *port, enum port_side side, char
         }
         if (side == PORT_SENDS || !info.readers)
             return STATUS_OK;
-        usleep(BUSY_WAIT_US);
-    }
+    } while (busy_wait(&since_ns));
     snprintf(why, XSK_WHY_BYTES,
              "%s device %s is read by another process, which would get a part of the packets: end "
              "it",

@@ -18,17 +18,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <linux/if_xdp.h>
 #include <xdp/libxdp.h>
 #include <xdp/xsk.h>
 
+#include "busy.h"
 #include "core/assert.h"
 #include "redirect.h"
 
-#define BUSY_TRIES 50
-#define BUSY_WAIT_US 12000
 #define FILL_MIN 64u /* a send-only socket needs the ring, not its frames */
 
 struct xsk {
@@ -174,13 +172,11 @@ enum status xsk_open(struct xsk **out, const struct xsk_options *options, char *
     /* Pinned pages would be copied eagerly at fork (FACTS: 64 MiB, 18 ms). */
     madvise(xsk->area, xsk->area_bytes, MADV_DONTFORK);
 
-    int error = -EBUSY;
-    for (int try = 0; try < BUSY_TRIES; try++) {
+    int64_t since_ns = 0;
+    int error;
+    do
         error = bind_socket(xsk, options);
-        if (error != -EBUSY)
-            break;
-        usleep(BUSY_WAIT_US);
-    }
+    while (error == -EBUSY && busy_wait(&since_ns));
     if (error) {
         status = open_status(error, options, why);
         goto fail;
@@ -214,6 +210,12 @@ void xsk_close(struct xsk *xsk)
         munmap(xsk->area, xsk->area_bytes);
     free(xsk->free);
     free(xsk);
+}
+
+void xsk_program_stays(struct xsk *xsk, bool stays)
+{
+    if (xsk->redirect)
+        redirect_stays(xsk->redirect, stays);
 }
 
 int xsk_fd(const struct xsk *xsk)

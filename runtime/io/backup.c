@@ -128,6 +128,12 @@ static void image_committed(uint64_t number)
     fault_point(FAULT_BACKUP_APPLIED);
 }
 
+void backup_output_lost(void)
+{
+    drop_staged();
+    backup.base = 0; /* pages in place are no base of the next one's: it begins with all */
+}
+
 /* ---- takeover ---- */
 
 static int take_over(const struct takeover *takeover)
@@ -137,11 +143,15 @@ static int take_over(const struct takeover *takeover)
     io.epoch = takeover->epoch;
     journal_event(io.journal, "takeover", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "base",
                   (json_int_t)takeover->base.number);
+    fault_point(FAULT_BACKUP_TAKEOVER);
     if (backup.base != takeover->base.number || backup.base == 0)
         process_fail(STATUS_NO_BACKUP,
                      "told to take over from snapshot %llu, but snapshot %llu is in place",
                      (unsigned long long)takeover->base.number, (unsigned long long)backup.base);
-    fault_point(FAULT_BACKUP_TAKEOVER);
+    if (io.il_line == NULL)
+        process_fail(STATUS_UNREACHABLE,
+                     "told to take over, but the input logger is away, too: its packets died with "
+                     "it, and the state of the dead master cannot be recovered");
     memcpy(process.held, takeover->held, sizeof process.held);
     memcpy(process.effects_done, takeover->effects, sizeof process.effects_done);
     inputs_begin(takeover->base.inputs_from, backup.base_inputs.next, backup.base_inputs.pending,
@@ -204,7 +214,7 @@ static void send_cut(void)
 static int go_live(void)
 {
     fault_point(FAULT_BACKUP_GO);
-    ship_collect_replayed();
+    ship_go_live();
     io.stable.threads = IMAGE->thread_count; /* the cut: beyond it positions begin anew */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
         struct nf_thread *thread = &IMAGE->threads[t];
@@ -217,6 +227,7 @@ static int go_live(void)
     value_clocks_go_live();
     settings_go_live();
     signals_go_live();
+    protect_go_live();
     cycle_go_live();
     descriptors_revive();
     snapshot_restart(backup.takeover.base.number + 1);

@@ -24,6 +24,12 @@ check() { # NAME WANTED GOT
     if [ "$2" = "$3" ]; then echo "ok   $1"; else echo "FAIL $1: wanted $2, got $3"; failed=1; fi
 }
 
+alive() { # NAME PID
+    kill -0 "$2" 2>/dev/null
+    check "$1" 0 $?
+    kill -0 "$2" 2>/dev/null || cat "$scratch/err"
+}
+
 # Prefixes, not functions: `$!` of a function in the background would be a subshell's pid.
 in_a="nsenter --net=/run/netns/$a"
 in_b="nsenter --net=/run/netns/$b"
@@ -69,8 +75,15 @@ kill -9 $one; wait $one 2>/dev/null
 $in_a "$peer" link0 0 "$mac_b" 1000000 >/dev/null 2>"$scratch/err" & one=$!
 children+=($one)
 sleep 1.5
-kill -0 $one 2>/dev/null; check "after kill -9 the queue is free: $(cat "$scratch/err")" 0 $?
+alive "after kill -9 the queue is free" $one
+# Who comes before it is free waits for it.
+$in_a "$peer" link0 0 "$mac_b" 1000000 >/dev/null 2>"$scratch/err" & two=$!
+children+=($two)
+sleep 1
 kill -9 $one; wait $one 2>/dev/null
+sleep 2
+alive "a queue that is busy for a second is waited for" $two
+kill -9 $two; wait $two 2>/dev/null
 
 # 3. The loggers' refusals.
 for logger in palisade-input-logger palisade-output-logger; do
