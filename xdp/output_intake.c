@@ -91,8 +91,10 @@ static void image_stored(struct output_logger *ol, struct peer *peer, uint64_t n
     const struct message stored = {
         .kind = MESSAGE_IMAGE_STORED, .epoch = ol->epoch, .number = {.number = number}};
 
-    if (!images_base(ol->images))
-        peer_send(ol->logger, peer, &stored);
+    if (images_base(ol->images))
+        return;
+    peer_send(ol->logger, peer, &stored);
+    fault_point(FAULT_OL_IMAGE_STORED);
 }
 
 static int image_message(struct output_logger *ol, struct peer *peer, const struct message *message)

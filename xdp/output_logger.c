@@ -73,6 +73,8 @@ static void action_committed(void *context, uint64_t number)
         .kind = MESSAGE_COMMITTED, .epoch = ol->epoch, .number = {.number = number}};
 
     fault_point(FAULT_OL_COMMITTED);
+    if (ol->resumed)
+        fault_point(FAULT_OL_RESUMED_BASE);
     ol->commits++;
     ol->wanted = ol->imaging = ol->resumed = false;
     if (ol->master)
@@ -285,8 +287,10 @@ static void greeted(struct logger *logger, struct peer *peer)
         link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
     else
         fault_point(FAULT_OL_BACKUP_JOINED);
-    if (ol->reign == REIGN_RETURNS && peer == ol->master)
+    if (ol->reign == REIGN_RETURNS && peer == ol->master) {
         link_set_credit(wire_link(peer->device->wire), 0); /* nothing before GO */
+        fault_point(FAULT_OL_RETURNS);
+    }
 }
 
 static void lost(struct logger *logger, struct peer *peer, int error)

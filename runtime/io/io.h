@@ -85,6 +85,7 @@ uint32_t protect_round(void);
 void protect_output_lost(void);
 /* Numbers of snapshots, from the output logger. */
 void protect_committed(uint64_t number);
+void protect_go(void);
 void protect_image_stored(uint64_t number);
 /* After a takeover: what had been performed before. */
 void protect_go_live(void);

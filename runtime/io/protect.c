@@ -113,14 +113,19 @@ static void send_resume(void)
         message.resume.shipped[t] = ship_given(t);
         message.resume.performed[t] = protect.performed[t];
     }
+    fault_point(FAULT_MASTER_RESUMES);
     io_send_ol(NULL, &message);
+    fault_point(FAULT_MASTER_RESUME);
 }
 
 static void at_barrier(void)
 {
     struct rejoin_barrier barrier = rejoin_at_barrier(&io.rejoin, drained());
-    if (barrier.inputs_discard)
+    if (barrier.inputs_discard) {
+        fault_point(FAULT_MASTER_IL_DRAINED);
         deliver_discard();
+        fault_point(FAULT_MASTER_IL_DISCARDED);
+    }
     struct input_claim next = io.rejoin.inputs;
     if (inputs_kept())
         next.from = inputs_end();
@@ -180,6 +185,12 @@ uint32_t protect_round(void)
 
 /* ---- the output logger's word ---- */
 
+void protect_go(void)
+{
+    rejoin_output_go(&io.rejoin);
+    fault_point(FAULT_MASTER_GO);
+}
+
 static void saved(void)
 {
     const struct positions *positions = &snapshot_mark()->positions;
@@ -197,6 +208,7 @@ void protect_image_stored(uint64_t number)
 {
     if (rejoin_ships(&io.rejoin) && number == snapshot_mark()->number)
         saved();
+    fault_point(FAULT_MASTER_IMAGE_STORED);
 }
 
 void protect_committed(uint64_t number)

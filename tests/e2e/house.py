@@ -23,7 +23,7 @@ from driver import check_effects, mix
 PATIENCE_S = 20
 BUSY, BUSY_S = 67, 5  # what the dead held may be held for a moment longer: then once more
 SNAPSHOT_MS = 100
-RATE = 200
+RATE, FLOWS = 200, 16
 PLACES = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}  # namespaces of NFs, and their links
 LOGGERS = {"ol": "output-logger", "il": "input-logger"}
 IN_FLIGHT_NS = 500_000_000  # a request is answered or lost that long after it was sent, at most
@@ -57,12 +57,12 @@ class Actor(Process):
 
 
 class Traffic(Load):
-    """Load that can pause, and knows when each request was sent and which were answered."""
+    """Load that can pause, and knows when and where each request was sent, and which were answered."""
 
     def __init__(self, topology, seed):
-        self.moments = [0]  # of request n at n
+        self.moments, self.ports = [0], [None]  # of request n at n
         self.waiting = set()
-        self.counted = 0
+        self.asked = self.counted = 0
         super().__init__(topology, seed, RATE)
 
     def _run(self):
@@ -73,8 +73,9 @@ class Traffic(Load):
             while self.sending and due <= now:
                 due += 1 / self.rate
                 self.moments.append(time.monotonic_ns())
+                self.ports.append(self.random.randrange(2))
                 self.sent += 1
-                self._send(self.random.randrange(2), self.random.randrange(16))
+                self._send(self.ports[-1], self.random.randrange(FLOWS))
             ready, _, _ = select.select(self.sockets, [], [], 0.002)
             for packets in ready:
                 self._receive(packets)
@@ -82,7 +83,7 @@ class Traffic(Load):
     def unanswered(self):
         answers, sent = len(self.answers), self.sent
         answered = {a["request"] for _, _, a in self.answers[self.counted:answers]}
-        self.waiting |= set(range(getattr(self, "asked", 0) + 1, sent + 1))
+        self.waiting |= set(range(self.asked + 1, sent + 1))
         self.asked, self.counted = sent, answers
         self.waiting -= answered
         return self.waiting
@@ -125,7 +126,7 @@ class Ledger:
         if gap > 0 and not torn:
             faults.append(f"{gap} answers before {n} are lost")
         if gap > 0:
-            self.uncertain = set(self.flows)
+            self.uncertain = set(range(FLOWS))
         value = a["before"]
         for name in ("n", "request", "random", "clock", "pointer", "digest"):
             value = mix(value, a[name])
@@ -147,7 +148,7 @@ class House:
     def __init__(self, programs):
         self.programs = programs
         self.topology = Topology(palisade=True)
-        self.started = 0
+        self.started = self.lives = 0
         self.ol = self.il = self.master = self.backup = self.load = None
 
     def close(self):
@@ -157,18 +158,23 @@ class House:
     # ---- one life of the program ----
 
     def begin(self, program="blocks", **faults):
-        """Processes without a past. `faults`: ol, il, master, backup."""
+        """Processes without a past; a person gives up what was lost before (--forget). `faults`: ol,
+        il, master, backup."""
+        self.end()
         self.program = program
+        self.lives += 1
         self.deaths, self.torn = [], False  # of loggers since the last verdict; of output loggers?
         self.given_up = set()               # requests that their deaths cost
         self.ledger = Ledger()
-        self.start_logger("ol", faults.get("ol"))
+        self.start_logger("ol", faults.get("ol"), *(["--forget"] if self.lives > 1 else []))
         self.start_logger("il", faults.get("il"))
-        self.master = self._nf("master", "master", faults.get("master"))
+        self.master = self.start_nf("master", "master", faults.get("master"))
         self.reigns = [self.master]
         self.wait("the master is ready", lambda: self.master.journal.find("ready"))
         self.start_backup(faults.get("backup"))
         self.load = Traffic(self.topology, random.randrange(1 << 31))
+        self.wait_committed()
+        self.wait_backup()
 
     def wait_committed(self):
         self.wait("a snapshot is committed", lambda: self.ol.journal.find("image_committed"))
@@ -188,15 +194,15 @@ class House:
 
     # ---- starting ----
 
-    def start_logger(self, kind, fault=None):
+    def start_logger(self, kind, fault=None, *options):
         state = os.path.join(self.topology.directory, f"{kind}.state")
         os.makedirs(state, exist_ok=True)
         command = [os.path.join(self.programs, f"palisade-{LOGGERS[kind]}"),
                    "--port", "lan=lan", "--port", "wan=wan", "--link", f"{kind}m",
-                   "--link", f"{kind}b", "--state", state, "--journal", "JOURNAL"]
+                   "--link", f"{kind}b", "--state", state, "--journal", "JOURNAL", *options]
         setattr(self, kind, Actor(self, kind, "gate", command, (), fault))
 
-    def _nf(self, role, place, fault):
+    def start_nf(self, role, place, fault=None):
         il, ol = (logger_address(device) for device in PLACES[place])
         return Actor(self, role, place,
                      [os.path.join(self.programs, self.program), "lan", "wan"],
@@ -206,7 +212,7 @@ class House:
     def start_backup(self, fault=None):
         """Where the master is not."""
         place = next(place for place in PLACES if place != self.master.place)
-        self.backup = self._nf("backup", place, fault)
+        self.backup = self.start_nf("backup", place, fault)
 
     def relieve_backup(self, fault=None):
         if self.backup is not None:
@@ -216,9 +222,11 @@ class House:
 
     def restart_logger(self, kind, fault=None):
         """The same command again; what was on its way through the dead one is lost."""
-        getattr(self, kind).stop()
+        dead = getattr(self, kind)
+        self.deaths.append(dead.journal.find("fault")["t_ns"] if dead.struck() else
+                           time.monotonic_ns())
+        dead.stop()
         self.start_logger(kind, fault)
-        self.deaths.append(time.monotonic_ns())
         self.torn = self.torn or kind == "ol"
 
     # ---- the supervisor ----
@@ -251,8 +259,8 @@ class House:
     def wait_backup(self):
         self.wait("the backup is ready", lambda: self.backup.journal.find("ready"))
 
-    def wait_struck(self, actor):
-        self.wait(f"{actor.name} comes by {actor.fault}", actor.struck)
+    def wait_struck(self, actor, *ending):
+        self.wait(f"{actor.name} comes by {actor.fault}", actor.struck, *ending)
 
     def succeed(self):
         """The master is dead: long live the backup."""
@@ -270,7 +278,13 @@ class House:
         self.wait_backup()
         served_ns = self._wait_served() if self.deaths else 0
         self.load.sending = False
-        self.wait("every request is answered", lambda: not self._missing(served_ns))
+        try:
+            self.wait("every request is answered", lambda: not self._missing(served_ns))
+        except Broken as failure:
+            late = [f"{n}: {(self.load.moments[n] - served_ns) / 1e6:.0f} ms"
+                    for n in sorted(self._missing(served_ns))]
+            raise Broken(f"{len(late)} requests: {', '.join(late[:3])} ... {late[-1]} after the "
+                         f"service was back; {failure}") from None
         time.sleep(0.1)  # doubled ones, if any
         lost = self.load.unanswered() - self.given_up
         faults = self.ledger.check(self.load.answers, self.torn)
@@ -282,13 +296,17 @@ class House:
         return len(lost)
 
     def _wait_served(self):
-        """A request that was sent after the last death is answered; returns when it was sent."""
-        first = self.load.sent + 1
+        """At each port a request that was sent after the last death is answered; returns since when
+        that holds."""
+        first, load = self.load.sent + 1, self.load
 
-        def answered():
-            return set(range(first, self.load.sent + 1)) - self.load.unanswered()
-        self.wait("requests are answered again", answered)
-        return self.load.moments[min(answered())]
+        def answered(port):
+            return [n for n in range(first, load.sent + 1)
+                    if load.ports[n] == port and n not in load.waiting]
+
+        self.wait("requests are answered again",
+                  lambda: load.unanswered() is not None and answered(0) and answered(1))
+        return load.moments[max(answered(0)[0], answered(1)[0])]
 
     def _missing(self, served_ns):
         missing = self.load.unanswered() - self.given_up

@@ -117,6 +117,26 @@ Test(fault, a_point_kills_at_its_passage_and_leaves_a_line)
     cr_assert_eq(lines, 2);
 }
 
+/* tests/e2e/faults.py: each point stands in a line of its table, and nothing else does. */
+Test(fault, every_point_is_reached_by_one_test)
+{
+    char line[256], name[FAULT_NAME_BYTES];
+    uint32_t lines[FAULT_COUNT] = {0};
+    FILE *file = fopen(FAULTS_TABLE, "r");
+    cr_assert_not_null(file, FAULTS_TABLE);
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "    (\"%31[a-z_]\", ", name) != 1)
+            continue;
+        cr_assert_eq(fault_parse(name, &choice, why), STATUS_OK, "%s", why);
+        lines[choice.fault]++;
+    }
+    fclose(file);
+    for (enum fault fault = FAULT_NONE + 1; fault < FAULT_COUNT; fault++) {
+        fault_name(fault, name);
+        cr_assert_eq(lines[fault], 1, "%s: %u lines in " FAULTS_TABLE, name, lines[fault]);
+    }
+}
+
 Test(fault, alike)
 {
     cr_assert_eq(alike("heap", "heap_mib"), 0);
