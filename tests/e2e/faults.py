@@ -223,7 +223,8 @@ WHOLE = (master, joining, takeover, lone_backup, logger)  # need everybody there
 
 
 class Guest:
-    """The house, as long as tests pass in it."""
+    """The house, as long as tests pass in it. It stands until the runner ends, so no other module's
+    tests may follow."""
 
     house = None
 

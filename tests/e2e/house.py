@@ -281,10 +281,12 @@ class House:
         try:
             self.wait("every request is answered", lambda: not self._missing(served_ns))
         except Broken as failure:
-            late = [f"{n}: {(self.load.moments[n] - served_ns) / 1e6:.0f} ms"
-                    for n in sorted(self._missing(served_ns))]
-            raise Broken(f"{len(late)} requests: {', '.join(late[:3])} ... {late[-1]} after the "
-                         f"service was back; {failure}") from None
+            late = sorted(self._missing(served_ns))
+            since = served_ns or self.load.moments[-1]
+            moments = ", ".join(f"{(self.load.moments[n] - since) / 1e6:.0f}" for n in late[:8])
+            raise Broken(f"{len(late)} requests (sent {moments} ... ms after "
+                         f"{'the service was back' if served_ns else 'the last one'}): "
+                         f"{failure}") from None
         time.sleep(0.1)  # doubled ones, if any
         lost = self.load.unanswered() - self.given_up
         faults = self.ledger.check(self.load.answers, self.torn)
