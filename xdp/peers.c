@@ -116,6 +116,18 @@ static int device_reopen(struct logger *logger, struct peer *peer)
     return 0;
 }
 
+static void let_go(struct logger *logger, uint32_t index, int error);
+
+/* The same process on the same device: it gave up the connection that we still have. */
+static void former_let_go(struct logger *logger, const struct peer *peer)
+{
+    for (uint32_t i = 0; i < PEERS_MAX; i++) {
+        const struct peer *former = logger->peers[i];
+        if (former && former == peer->device->peer && former->claimant == peer->claimant)
+            let_go(logger, i, -EPIPE);
+    }
+}
+
 static int hello(struct logger *logger, struct peer *peer, uint32_t epoch,
                  const struct message_hello *hello)
 {
@@ -135,6 +147,7 @@ static int hello(struct logger *logger, struct peer *peer, uint32_t epoch,
                   "link", peer->device->name, "epoch", (json_int_t)peer->epoch, "identity",
                   peer->identity);
 
+    former_let_go(logger, peer);
     if (peer->device->peer)
         return peer_refuse(logger, peer, STATUS_BUSY, "link device %s serves another NF process",
                            peer->device->name);

@@ -43,11 +43,10 @@ class Gateway(Tortured):
         else:
             self.input_logger = process
 
-    def backs(self, role, logger):
-        """How often `role` found `logger` again."""
-        name = logger.split("-")[0]
-        return sum(e["event"] == "logger_back" and e["logger"] == name
-                   for e in self.journals[role].read())
+    def is_back(self, role, logger, since):
+        """Did `role` find `logger` again?"""
+        return any(e["event"] == "logger_back" and e["t_ns"] >= since and
+                   logger.startswith(e["logger"]) for e in self.journals[role].read())
 
 
 class TimedLoad(Load):
@@ -144,10 +143,7 @@ class Rejoin:
         return 0, self.random.choice((0, 0.05, self.random.uniform(0.1, 1.0)))
 
     def _restart(self, loggers):
-        gateway = self.gateway
-        before = {(role, name): gateway.backs(role, name)
-                  for role in ("master", "backup") for name in loggers if role not in self.dead}
-        since = time.monotonic_ns()
+        gateway, since, started = self.gateway, time.monotonic_ns(), {}
         moments = {name: self._moments(name) for name in loggers}
         steps = sorted([(dies, 0, name) for name, (dies, _) in moments.items()] +
                        [(back, 1, name) for name, (_, back) in moments.items()])
@@ -155,13 +151,15 @@ class Rejoin:
             self._pass(since / 1e9 + moment - time.monotonic(), loggers)
             if start:
                 gateway.process(name).popen.wait()
+                started[name] = time.monotonic_ns()
                 gateway.start_again(name)
             else:
                 gateway.process(name).kill()
-        for (role, name), n in before.items():
-            wait_until(f"the {role} has found the {name} again",
-                       lambda role=role, name=name, n=n: gateway.backs(role, name) > n,
-                       gateway.but(self.dead))
+        for name, start in started.items():
+            for role in {"master", "backup"}.difference(self.dead):
+                wait_until(f"the {role} has found the {name} again",
+                           lambda role=role, name=name, start=start:
+                           gateway.is_back(role, name, start), gateway.but(self.dead))
         self.absences.append((loggers, since, time.monotonic_ns()))
 
     def _kill(self):
@@ -230,6 +228,21 @@ class Rejoin:
         if faults:
             gateway.figures(kill_ns)
         return faults, figures
+
+
+class Rapid(Rejoin):
+    """A logger dies again before everything is well: at any step of the way."""
+
+    def _restart(self, loggers):
+        since = time.monotonic_ns()
+        for _ in range(6):
+            for name in loggers:
+                self.gateway.process(name).kill()
+                self.gateway.process(name).popen.wait()
+                self.gateway.start_again(name)
+            self._pass(self.random.uniform(0.02, 0.3), BOTH)
+        super()._restart(loggers)
+        self.absences.append((loggers, since, time.monotonic_ns()))
 
 
 class AfterTakeover(Rejoin):
@@ -303,6 +316,55 @@ def rejoin(seed, rounds, kind=Rejoin, **settings):
 
 
 FENCED = 73  # STATUS_FENCED of runtime/core/status.h
+class Doomed(Rejoin):
+    """The input logger and the master die: their packets are nowhere, nobody may go on."""
+
+    def _conduct(self, topology):
+        gateway = self.gateway = Gateway(topology, self.stage.programs, self.program)
+        gateway.wait_ready()
+        load = Load(topology, self.seed, self.rate)
+        try:
+            self._pass(1)
+            gateway.input_logger.kill()
+            wait_until("the backup misses it", lambda: gateway.journals["backup"].find("logger_lost"),
+                       [gateway.backup])
+            kill_ns = gateway.kill()
+            status = gateway.backup.ended(30)
+            time.sleep(1)
+        finally:
+            load.ended = True
+            load.thread.join()
+        said = gateway.backup.said().splitlines()[-1]
+        faults = check_order(load.answers) + check_chain(load.answers)
+        if status != UNREACHABLE or "died with it" not in said:
+            faults.append(f"the backup ended with {status}: {said}")
+        if gateway.journals["backup"].find("live") or gateway.journals["backup"].find("restored"):
+            faults.append("it went on")
+        return faults, {"answers": len(load.answers), "the backup": said,
+                        "after": sum(moment > kill_ns for _, moment, _ in load.answers)}
+
+
+class Exit(Rejoin):
+    """The program ends while nobody stores its outputs: it does not wait for ever."""
+
+    def _conduct(self, topology):
+        gateway = self.gateway = Gateway(topology, self.stage.programs, "values")
+        gateway.wait_ready()
+        load = Load(topology, self.seed, self.rate)
+        try:
+            self._pass(0.5)
+            gateway.output_logger.kill()
+            wait_until("the master misses it", lambda: gateway.journals["master"].find("logger_lost"),
+                       [gateway.master])
+            os.kill(gateway.master.pid, signal.SIGTERM)
+            status = gateway.master.ended(30)
+        finally:
+            load.ended = True
+            load.thread.join()
+        return [] if status == 7 else [f"status {status}"], {}
+
+
+UNREACHABLE = 72
 OUTPUT, INPUT = ("output-logger",), ("input-logger",)
 BOTH = OUTPUT + INPUT
 FULL = {"output-logger": (0, 5), "input-logger": (3.5, 4)}
@@ -327,6 +389,10 @@ def tests(seed):
                                                moments={OUTPUT[0]: (0, 1)})),
         # Rings and queues are full before the output logger is back, the input logger long since.
         (f"rejoin-full-seed-{s}", rejoin(s, [BOTH], rate=3000, moments=FULL)),
+        *((f"rejoin-rapid-{'-'.join(name.split('-')[0] for name in names)}-seed-{s}",
+           rejoin(s, [names], Rapid)) for names in (OUTPUT, INPUT, BOTH)),
+        (f"rejoin-doomed-seed-{s}", rejoin(s, [], Doomed)),
+        (f"rejoin-exit-seed-{s}", rejoin(s, [], Exit)),
         *((f"rejoin-after-takeover-{'-'.join(name.split('-')[0] for name in names)}-seed-{s}",
            rejoin(s, [names], AfterTakeover)) for names in (OUTPUT, INPUT, BOTH)),
         (f"rejoin-frozen-input-seed-{s}", rejoin(s, INPUT[0], FrozenInput)),

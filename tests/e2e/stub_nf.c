@@ -8,7 +8,8 @@
  *
  * Environment: STUB_CLAIMANT=N is who it says it is; STUB_STALL=1: a backup claims the inputs and
  * then hangs in the middle of its takeover; STUB_EPOCH=N: a master says that it comes back from
- * epoch N.
+ * epoch N; STUB_DIE=welcome|resume: a master that came back dies when it is welcome, or when it has
+ * said where its logs go on.
  *
  * SIGTERM ends a master in the normal way. A refused process ends with the refusal's status. A live
  * one whose logger dies waits for the next one and goes on (core/rejoin.h).
@@ -111,6 +112,14 @@ static void must_send(struct lifeline *line, const struct message *message)
     int error = lifeline_send(line, message);
     if (error && error != -EPIPE) /* then reading tells why, perhaps by a REFUSE */
         quit(1, strerror(-error));
+}
+
+static void die_at(const char *moment)
+{
+    const char *wanted = getenv("STUB_DIE");
+
+    if (wanted && strcmp(wanted, moment) == 0)
+        raise(SIGKILL);
 }
 
 /* ---- the NF proper: one batch ---- */
@@ -257,6 +266,7 @@ static void resume_send(const struct snapshot_mark *mark)
 
     message.resume.shipped[0] = given;
     must_send(ol.line, &message);
+    die_at("resume");
 }
 
 /* One thread: between two batches it always stands at a barrier. */
@@ -312,6 +322,8 @@ static void reign(struct input_claim claim)
 
 static int welcome(struct end *end, const struct message *message)
 {
+    if (message->kind == MESSAGE_REFUSE && message->refuse.status == STATUS_BUSY && phase == LIVE)
+        return -EBUSY; /* our last attempt is not quite gone */
     if (message->kind == MESSAGE_REFUSE)
         quit(message->refuse.status, message->refuse.text);
     if (message->kind != MESSAGE_WELCOME)
@@ -423,9 +435,11 @@ static int from_ol(void *context, const struct message *message)
         break;
     default:
         if (welcome(&ol, message))
-            return -1;
+            return -EBUSY;
         if (message->kind == MESSAGE_WELCOME && rejoin.output == OUTPUT_LOST)
             rejoin_output_welcomed(&rejoin);
+        if (rejoin.output == OUTPUT_WELCOMED)
+            die_at("welcome");
     }
     return 0;
 }
