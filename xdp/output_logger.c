@@ -313,11 +313,11 @@ static void lost(struct logger *logger, struct peer *peer, int error)
         if (ol->backup)
             peer_refuse(logger, ol->backup, STATUS_OK, "the master ended: nothing to take over");
     } else if (peer == ol->master && ol->reign == REIGN_RETURNS) {
-        return_lost(ol);
+        return_lost(ol, cause);
     } else if (peer == ol->master) {
         takeover_drain(ol);
         if (ol->resumed) {
-            return_lost(ol);
+            return_lost(ol, cause);
             return;
         }
         if (error == -ETIMEDOUT) /* should it wake, it learns why */

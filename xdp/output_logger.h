@@ -94,7 +94,7 @@ void return_await(struct output_logger *ol);
 int return_hello(struct output_logger *ol, struct peer *peer);
 int return_resume(struct output_logger *ol, struct peer *peer, const struct message *message);
 /* The master that came back is lost, in REIGN_RETURNS or before its base. */
-void return_lost(struct output_logger *ol);
+void return_lost(struct output_logger *ol, const char *cause);
 /* Once a round. */
 void return_step(struct output_logger *ol);
 

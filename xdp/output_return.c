@@ -75,11 +75,13 @@ int return_resume(struct output_logger *ol, struct peer *peer, const struct mess
     return 0;
 }
 
-void return_lost(struct output_logger *ol)
+void return_lost(struct output_logger *ol, const char *cause)
 {
     struct logger *logger = ol->logger;
     bool resumed = ol->resumed;
 
+    journal_event(logger->journal, "master_lost", "{s:s,s:I}", "cause", cause, "epoch",
+                  (json_int_t)ol->epoch);
     output_reign_reset(ol);
     output_unprotected(ol, "master_lost");
     if (!resumed)

@@ -126,7 +126,8 @@ class Rejoin:
         finally:
             for part in self.gateway.processes() if self.gateway else []:
                 part.stop()
-            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True)
+            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("dev"))  # the files' /dev/log
             topology.close()
 
     def _pass(self, seconds, away=()):
