@@ -125,7 +125,7 @@ static error_t option_parse(int key, char *text, struct argp_state *state)
 static void environment_parse(struct options *options, const char *program)
 {
     char why[FAULT_WHY_BYTES];
-    int help;
+    bool help;
 
     enum status status =
         fault_parse_options(getenv("PALISADE_OPTIONS"), &options->fault, &help, why);

@@ -86,12 +86,12 @@ enum status fault_parse(const char *text, struct fault_choice *choice, char *why
     return unknown(given, why);
 }
 
-enum status fault_parse_options(const char *options, struct fault_choice *choice, int *help,
+enum status fault_parse_options(const char *options, struct fault_choice *choice, bool *help,
                                 char *why)
 {
     char entry[128];
     *choice = (struct fault_choice){0};
-    *help = 0;
+    *help = false;
     while (options && *options) {
         size_t length = strcspn(options, ":");
         snprintf(entry, sizeof entry, "%.*s", (int)length, options);
@@ -103,7 +103,7 @@ enum status fault_parse_options(const char *options, struct fault_choice *choice
                        "'%.60s': here only fault=NAME is known; the rest is for network functions",
                        entry);
         if (strcmp(entry + 6, "help") == 0)
-            *help = 1;
+            *help = true;
         else if (fault_parse(entry + 6, choice, why) != STATUS_OK)
             return STATUS_USAGE;
     }

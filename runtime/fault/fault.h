@@ -10,6 +10,7 @@
 #ifndef PALISADE_FAULT_H
 #define PALISADE_FAULT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -42,7 +43,7 @@ void fault_name(enum fault fault, char name[FAULT_NAME_BYTES]);
 enum status fault_parse(const char *text, struct fault_choice *choice, char *why);
 /* A program that has a command line of its own: PALISADE_OPTIONS, of which it knows `fault` only.
  * STATUS_OK also for fault=help, then with *help. */
-enum status fault_parse_options(const char *options, struct fault_choice *choice, int *help,
+enum status fault_parse_options(const char *options, struct fault_choice *choice, bool *help,
                                 char *why);
 void fault_print_help(FILE *stream);
 

@@ -229,9 +229,9 @@ class Guest:
     house = None
 
     @classmethod
-    def run(cls, stage, name, way, passage):
+    def run(cls, stage, seed, name, way, passage):
         if cls.house is None:
-            cls.house = House(stage.programs)
+            cls.house = House(stage.programs, seed)
             atexit.register(cls.house.close)
         house = cls.house
         try:
@@ -245,6 +245,6 @@ class Guest:
             raise Broken(str(failure)) from None
 
 
-def tests(_seed):
-    return [(f"fault-{name}", lambda stage, entry=(name, way, passage): Guest.run(stage, *entry))
-            for name, way, passage in TABLE]
+def tests(seed):
+    return [(f"fault-{entry[0]}", lambda stage, entry=entry: Guest.run(stage, seed, *entry))
+            for entry in TABLE]

@@ -58,15 +58,15 @@ Test(fault, every_name_can_be_chosen_and_is_listed)
 
 Test(fault, the_loggers_know_no_other_option)
 {
-    int help;
+    bool help;
     cr_assert_eq(fault_parse_options(NULL, &choice, &help, why), STATUS_OK);
     cr_assert_eq(choice.fault, FAULT_NONE);
     cr_assert_eq(fault_parse_options(":fault=il_reign@2:", &choice, &help, why), STATUS_OK);
     cr_assert_eq(choice.fault, FAULT_IL_REIGN);
     cr_assert_eq(choice.passage, 2);
-    cr_assert_eq(help, 0);
+    cr_assert_not(help);
     cr_assert_eq(fault_parse_options("fault=help", &choice, &help, why), STATUS_OK);
-    cr_assert_eq(help, 1);
+    cr_assert(help);
     refuse(fault_parse_options("fault=il_rein", &choice, &help, why), "did you mean il_reign?");
     refuse(fault_parse_options("fault=il_reign:spin=1", &choice, &help, why),
            "'spin=1': here only fault=NAME is known");
