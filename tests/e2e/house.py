@@ -220,12 +220,13 @@ class House:
         self.start_backup(fault)
         self.wait_backup()
 
-    def restart_logger(self, kind, fault=None):
+    def restart_logger(self, kind, fault=None, pause_s=0):
         """The same command again; what was on its way through the dead one is lost."""
         dead = getattr(self, kind)
         self.deaths.append(dead.journal.find("fault")["t_ns"] if dead.struck() else
                            time.monotonic_ns())
         dead.stop()
+        time.sleep(pause_s)
         self.start_logger(kind, fault)
         self.torn = self.torn or kind == "ol"
 
