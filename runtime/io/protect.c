@@ -27,7 +27,8 @@
 #define EFFECTS_BUDGET 64u
 
 static struct {
-    bool unsaved;     /* no image of ours is at this output logger: nothing is stable */
+    bool unsaved;     /* this output logger has no base of ours: its logs make nothing stable */
+    bool imaged;      /* ... but an image, on the way to it: what that holds is */
     bool unprotected; /* effects are performed all the same */
     int64_t retry_ns;
     int64_t drain_until_ns; /* 0: not draining */
@@ -43,7 +44,7 @@ static void effect_done(void *context, uint32_t thread, uint64_t number)
                               .number = {.number = number, .thread = thread}};
     protect.performed[thread] = number;
     fault_point(FAULT_MASTER_EFFECT);
-    if (!protect.unsaved) /* else RESUME tells */
+    if (!protect.unsaved || protect.imaged) /* else RESUME tells */
         io_send_ol(NULL, &message);
     fault_point(FAULT_MASTER_EFFECT_TOLD);
 }
@@ -53,7 +54,7 @@ static bool effects_known(void *context)
 {
     (void)context;
     int unread = 0;
-    return protect.unsaved ||
+    return (protect.unsaved && !protect.imaged) ||
            (io.ol_line && lifeline_queued(io.ol_line) == 0 &&
             ioctl(lifeline_fd(io.ol_line), SIOCOUTQ, &unread) == 0 && unread == 0);
 }
@@ -63,6 +64,9 @@ static uint32_t effects_round(void)
     static struct positions all;
     if (!protect.unsaved)
         return effects_perform(&io.stable, EFFECTS_BUDGET, effect_done, effects_known, NULL);
+    if (protect.imaged)
+        return effects_perform(&snapshot_mark()->positions, EFFECTS_BUDGET, effect_done,
+                               effects_known, NULL);
     if (!protect.unprotected)
         return 0;
     for (all.threads = 0; all.threads < THREADS_MAX;)
@@ -196,7 +200,7 @@ static void saved(void)
     const struct positions *positions = &snapshot_mark()->positions;
     if (!protect.unsaved)
         return;
-    protect.unsaved = false;
+    protect.unsaved = protect.imaged = false;
     while (io.stable.threads < positions->threads)
         io.stable.at[io.stable.threads++] = 0;
     for (uint32_t t = 0; t < positions->threads; t++)
@@ -207,7 +211,7 @@ static void saved(void)
 void protect_image_stored(uint64_t number)
 {
     if (rejoin_ships(&io.rejoin) && number == snapshot_mark()->number)
-        saved();
+        protect.imaged = protect.unsaved;
     fault_point(FAULT_MASTER_IMAGE_STORED);
 }
 
@@ -236,7 +240,7 @@ void protect_output_lost(void)
     ship_discard_logs();
     snapshot_abandon();
     protect.unsaved = true;
-    protect.unprotected = false;
+    protect.imaged = protect.unprotected = false;
     protect.retry_ns = 0;
 }
 

@@ -14,6 +14,7 @@
 
 #include "fault/fault.h"
 #include "io/io.h"
+#include "replay/inputs.h"
 
 #define RETRY_NS 50000000
 /* HELLO is not given up at the first silence: a logger that reads it after we left would take the
@@ -138,6 +139,8 @@ static void welcomed(enum logger_side which)
         ship_link_renewed();
         rejoin_output_welcomed(&io.rejoin);
     } else {
+        if (inputs_kept()) /* since a takeover: those after the last one kept are due */
+            io.rejoin.inputs.from = inputs_end();
         struct message message = {
             .kind = MESSAGE_REIGN,
             .epoch = io.epoch,
