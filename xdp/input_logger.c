@@ -144,6 +144,7 @@ static void greeted(struct logger *logger, struct peer *peer)
     (void)logger;
     /* Only acknowledgements come back on this link: the session fences them well enough. */
     link_set_epoch(wire_link(peer->device->wire), epoch_of(logger->state), 0);
+    fault_point(FAULT_IL_WELCOME);
 }
 
 static int reign(struct logger *logger, struct peer *peer, const struct message *message)

@@ -121,6 +121,8 @@ static void image_committed(uint64_t number)
         fault_point(FAULT_BACKUP_APPLYING);
     }
     drop_staged();
+    if (backup.base == 0)
+        journal_event(io.journal, "base", "{s:I}", "number", (json_int_t)number);
     backup.base = number;
     free(backup.base_inputs.pending);
     backup.base_inputs = backup.inputs;

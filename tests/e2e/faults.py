@@ -135,6 +135,18 @@ def without_logs(*words):
     return way
 
 
+def without_epoch(house, fault):
+    """As without_logs, in the middle of raising the epoch. Whoever starts writes it, too, so this one
+    starts under a living master: then that is the first time."""
+    house.begin()
+    house.restart_logger("ol", fault)
+    house.wait("there is a new base", lambda: house.master.journal.find("logger_back"))
+    house.succeed()
+    house.wait_struck(house.ol, house.master)
+    house.start_logger("ol")
+    stays_refused(house)
+
+
 def without_base(house, fault):
     """The master dies after its output logger, before the next one has a base."""
     house.begin(master=fault)
@@ -204,6 +216,7 @@ TABLE = (
     ("backup_ol_lost", lone_backup, 1),
     ("backup_il_lost", lone_backup, 1),
     ("il_numbered", logger, 20),
+    ("il_welcome", logger, 2),
     ("il_reign", logger, 1),
     ("il_reign_written", logger, 1),
     ("il_reign_answered", logger, 1),
@@ -223,6 +236,7 @@ TABLE = (
     ("ol_feed", logger, 1),
     ("ol_go", last_word, 1),
     ("ol_master_lost", without_logs(), 1),
+    ("ol_epoch_new", without_epoch, 2),
     ("ol_epoch", without_logs(), 1),
     ("ol_takeover", without_logs(IN_TAKEOVER), 1),
     ("ol_logs", without_logs(IN_TAKEOVER), 1),

@@ -255,7 +255,7 @@ class House:
         self.backup.born = actor.born
 
     def wait_backup(self):
-        self.wait("the backup is ready", lambda: self.backup.journal.find("ready"))
+        self.wait("the backup has a base", lambda: self.backup.journal.find("base"))
 
     def wait_struck(self, actor, *ending):
         self.wait(f"{actor.name} comes by {actor.fault}", actor.struck, *ending)
