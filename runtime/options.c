@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "fault/alike.h"
 
-enum kind { KIND_BOOL, KIND_NUMBER, KIND_POWER, KIND_CHOICE, KIND_LINK, KIND_TEXT };
+enum kind { KIND_BOOL, KIND_NUMBER, KIND_POWER, KIND_CHOICE, KIND_LINK, KIND_TEXT, KIND_FAULT };
 enum scope { SCOPE_OWN, SCOPE_SAME };
 
 #define CHOICES_MAX 4
-#define KEY_MAX_BYTES 32u
 
 struct option {
     const char *name;
@@ -43,6 +43,8 @@ static const struct option table[] = {
     {#name, KIND_LINK, SCOPE_##scope, FIELD(name), 0, 0, 0, help, {NULL}},
 #define OPTION_TEXT(name, scope, help)                                                             \
     {#name, KIND_TEXT, SCOPE_##scope, FIELD(name), 0, 0, 0, help, {NULL}},
+#define OPTION_FAULT(name, scope, help)                                                            \
+    {#name, KIND_FAULT, SCOPE_##scope, FIELD(name), 0, 0, 0, help, {NULL}},
 #include "options.def"
 };
 #define OPTION_COUNT (sizeof table / sizeof *table)
@@ -67,54 +69,12 @@ static uint32_t number_get(const struct nf_options *options, const struct option
                                      : *(uint32_t *)field(options, option);
 }
 
-/* ---- what the user may have meant ---- */
-
-static size_t least3(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* Edits (insert, delete, replace, swap neighbours) from a to b; both below KEY_MAX_BYTES. */
-static size_t edits(const char *a, const char *b)
-{
-    size_t rows = strlen(a), columns = strlen(b);
-    size_t cost[KEY_MAX_BYTES][KEY_MAX_BYTES];
-    ASSERT(rows < KEY_MAX_BYTES && columns < KEY_MAX_BYTES);
-    for (size_t i = 0; i <= rows; i++) {
-        for (size_t j = 0; j <= columns; j++) {
-            if (i == 0 || j == 0) {
-                cost[i][j] = i + j;
-                continue;
-            }
-            cost[i][j] = least3(cost[i - 1][j] + 1, cost[i][j - 1] + 1,
-                                cost[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                cost[i - 2][j - 2] + 1 < cost[i][j])
-                cost[i][j] = cost[i - 2][j - 2] + 1;
-        }
-    }
-    return cost[rows][columns];
-}
-
-/* How far apart, 0 a forgotten unit ("heap" for heap_mib); SIZE_MAX: not alike at all. */
-static size_t distance(const char *given, const char *meant)
-{
-    size_t length = strlen(given);
-    if (length == 0 || length >= KEY_MAX_BYTES)
-        return SIZE_MAX;
-    if (length >= 3 && strncmp(given, meant, length) == 0)
-        return 0;
-    size_t apart = edits(given, meant);
-    return apart <= 2 && apart < length ? apart : SIZE_MAX;
-}
-
 static const char *nearest_key(const char *given)
 {
     const char *found = NULL;
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        size_t apart = distance(given, table[i].name);
+        size_t apart = alike(given, table[i].name);
         if (apart < best) {
             best = apart;
             found = table[i].name;
@@ -170,7 +130,7 @@ static bool parse_choice(struct nf_options *options, const struct option *option
             number_set(options, option, i);
             return true;
         }
-        if (distance(value, option->choices[i]) != SIZE_MAX)
+        if (alike(value, option->choices[i]) != SIZE_MAX)
             meant = option->choices[i];
         length += (size_t)snprintf(all + length, sizeof all - length, "%s%s", i ? ", " : "",
                                    option->choices[i]);
@@ -214,6 +174,13 @@ static bool parse_text(struct nf_options *options, const struct option *option, 
     return true;
 }
 
+static bool parse_fault(struct nf_options *options, const struct option *option, const char *value,
+                        char *why)
+{
+    options->fault_help = strcmp(value, "help") == 0;
+    return options->fault_help || fault_parse(value, field(options, option), why) == STATUS_OK;
+}
+
 static bool parse_value(struct nf_options *options, const struct option *option, const char *value,
                         char *why)
 {
@@ -229,6 +196,8 @@ static bool parse_value(struct nf_options *options, const struct option *option,
         return parse_link(options, option, value, why);
     case KIND_TEXT:
         return parse_text(options, option, value, why);
+    case KIND_FAULT:
+        return parse_fault(options, option, value, why);
     }
     ASSERT(!"unknown kind");
     return false;
@@ -253,7 +222,8 @@ static bool parse_entry(struct nf_options *options, char *entry, char *why)
 /* What single values cannot tell. */
 static bool check_together(const struct nf_options *options, char *why)
 {
-    if (options->help || options->role == OPTION_ROLE_OFF || options->io != OPTION_IO_LINKS)
+    if (options->help || options->fault_help || options->role == OPTION_ROLE_OFF ||
+        options->io != OPTION_IO_LINKS)
         return true;
     if (!options->il.device[0] || !options->ol.device[0])
         return SAY(why, "role=%s needs %s=DEVICE@ADDRESS",
@@ -270,7 +240,7 @@ enum status nf_options_parse(const char *text, struct nf_options *options, char 
             number_set(options, &table[i], table[i].preset);
     why[0] = 0;
     while (text && *text) {
-        char entry[OPTION_TEXT_BYTES + KEY_MAX_BYTES];
+        char entry[OPTION_TEXT_BYTES + ALIKE_MAX_BYTES];
         size_t length = strcspn(text, ":");
         if (length >= sizeof entry) {
             snprintf(why, OPTIONS_WHY_BYTES, "'%.40s...': the value is too long", text);
@@ -297,6 +267,10 @@ void nf_options_from_environment(struct nf_options *options)
         nf_options_print_help(stdout);
         exit(STATUS_OK);
     }
+    if (options->fault_help) {
+        fault_print_help(stdout);
+        exit(STATUS_OK);
+    }
 }
 
 /* The value as a user would write it; empty when there is none. */
@@ -318,6 +292,9 @@ static void value_print(const struct nf_options *options, const struct option *o
         break;
     case KIND_TEXT:
         snprintf(out, room, "%s", (const char *)field(options, option));
+        break;
+    case KIND_FAULT: /* never a part of the identity, nor preset */
+        out[0] = 0;
         break;
     }
 }
@@ -342,6 +319,8 @@ void nf_options_print_help(FILE *stream)
                     option->kind == KIND_POWER ? ", a power of two" : "");
         } else if (option->kind == KIND_LINK) {
             fprintf(stream, " (DEVICE@ADDRESS)");
+        } else if (option->kind == KIND_FAULT) {
+            fprintf(stream, " (NAME or NAME@N)");
         }
         fprintf(stream, " [%s]\n", value[0] ? value : "none");
     }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "core/status.h"
+#include "fault/fault.h"
 
 #define OPTION_TEXT_BYTES 256u
 #define OPTIONS_WHY_BYTES 512u
@@ -32,7 +33,9 @@ struct nf_options {
 #define OPTION_CHOICE(name, scope, help, ...) enum option_##name name;
 #define OPTION_LINK(name, scope, help) struct option_link name;
 #define OPTION_TEXT(name, scope, help) char name[OPTION_TEXT_BYTES];
+#define OPTION_FAULT(name, scope, help) struct fault_choice name;
 #include "options.def"
+    bool fault_help; /* fault=help */
 };
 
 /*
@@ -42,8 +45,8 @@ struct nf_options {
 enum status nf_options_parse(const char *text, struct nf_options *options, char *why);
 
 /*
- * For programs: parses the environment's PALISADE_OPTIONS. help=1 prints the list on stdout and
- * exits 0; a mistake prints its sentence on stderr and exits STATUS_USAGE.
+ * For programs: parses the environment's PALISADE_OPTIONS. help=1 and fault=help print a list on
+ * stdout and exit 0; a mistake prints its sentence on stderr and exits STATUS_USAGE.
  */
 void nf_options_from_environment(struct nf_options *options);
 

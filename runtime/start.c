@@ -19,6 +19,7 @@
 
 #include "abi_internal.h"
 #include "core/assert.h"
+#include "fault/fault.h"
 #include "heap/heap.h"
 #include "hooks/descriptor.h"
 #include "hooks/effect.h"
@@ -162,6 +163,7 @@ static void prepare(void)
     enum status status = journal_open(&io.journal, path, why);
     if (status != STATUS_OK)
         process_fail(status, "%s", why);
+    fault_arm(&process.options.fault, FAULT_IN_NF, io.journal);
     counters_on_signal();
     regions_init();
     thread_space_map();
@@ -200,6 +202,7 @@ HOOK int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int
         /* The heap comes with the image; its address is what counts. */
         process.heap = (struct heap *)HEAP_BASE;
         io_connect(ROLE_BACKUP, argv + 1);
+        fault_point(FAULT_BACKUP_JOINED);
         journal_event(io.journal, "ready", "{s:s,s:I}", "role", "backup", "pid",
                       (json_int_t)getpid());
         io_run(IO_WARM);

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fault.h"
+
 #define WHY_BYTES 256
 #define NAME_BYTES 64
 #define LINE_BYTES 64
@@ -145,6 +147,7 @@ int epoch_file_write(struct epoch_file *file, struct epoch_state state)
         error = -errno;
     if (close(fd) < 0 && !error)
         error = -errno;
+    fault_point(FAULT_OL_EPOCH_NEW);
     if (!error && renameat(file->directory, next, file->directory, file->name) < 0)
         error = -errno;
     if (error) {

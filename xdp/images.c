@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "fault.h"
 #include "lifeline.h"
 #include "page_store.h"
 
@@ -336,11 +337,13 @@ static int feed_one(struct images *images, uint32_t epoch, struct lifeline *line
         images->current_ended = false;
     } else if (images->current_page < page_store_entries(image->pages)) {
         error = send_run(images, image, epoch, line);
+        fault_point(FAULT_OL_FEED);
     } else if (image->ended && !images->current_ended) {
         error = send_number(MESSAGE_IMAGE_END, image->mark.number, epoch, line);
         images->current_ended = true;
     } else if (images->current_ended && image->committed) {
         error = send_number(MESSAGE_COMMITTED, image->mark.number, epoch, line);
+        fault_point(FAULT_OL_COMMITTED_BACKUP);
         images->fed = image->serial;
         images->current = 0;
         chain_merge(images);

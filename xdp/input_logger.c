@@ -137,6 +137,7 @@ static void greeted(struct logger *logger, struct peer *peer)
     (void)logger;
     /* Only acknowledgements come back on this link: the session fences them well enough. */
     link_set_epoch(wire_link(peer->device->wire), epoch_of(logger->state), 0);
+    fault_point(FAULT_IL_WELCOME);
 }
 
 static int reign(struct logger *logger, struct peer *peer, const struct message *message)
@@ -172,11 +173,13 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     if (before && before != peer && !before->leaving)
         peer_refuse(logger, before, STATUS_FENCED,
                     "this process lost its reign: epoch %u has begun", epoch);
+    fault_point(FAULT_IL_REIGN);
     error = epoch_persist(logger, il->epochs, (struct epoch_state){.number = epoch, .open = true},
                           ports_keep);
     if (error)
         return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
                            logger->options.state, strerror(-error));
+    fault_point(FAULT_IL_REIGN_WRITTEN);
     il->reigning = peer;
     il->claimant = peer->claimant;
     il->collecting = logger->reign_open = true;
@@ -191,6 +194,7 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     peer_send(logger, peer, &answer);
     journal_event(logger->journal, "reign", "{s:I,s:I,s:s}", "epoch", (json_int_t)epoch, "first",
                   (json_int_t)claim.from, "link", peer->device->name);
+    fault_point(FAULT_IL_REIGN_ANSWERED);
     return 0;
 }
 
@@ -226,6 +230,7 @@ static int message(struct logger *logger, struct peer *peer, const struct messag
                     : -ESTALE;
         il->stale += error == -ESTALE;
         il->wanted = il->wanted && error;
+        fault_point(FAULT_IL_TRUNCATED);
         if (error && error != -ESTALE)
             return peer_refuse(logger, peer, STATUS_PROTOCOL, "TRUNCATE to %llu, not yet numbered",
                                (unsigned long long)message->number.number);
@@ -310,6 +315,8 @@ static uint32_t step(struct logger *logger)
     struct input_logger *il = logger->state;
     uint32_t work = ports_receive(logger);
 
+    if (work)
+        fault_point(FAULT_IL_NUMBERED);
     if (il->reigning && !il->reigning->leaving) {
         work += feed(il, logger->now_ns);
         want_snapshot(logger);
@@ -361,6 +368,7 @@ int main(int argc, char **argv)
         .purpose = "Numbers and keeps every packet that enters a network function, and feeds it.",
         .control = 7601,
         .queue = 0,
+        .faults = FAULT_IN_IL,
     };
     static const struct behaviour behaviour = {
         .defaults = &defaults,

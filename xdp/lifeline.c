@@ -413,8 +413,10 @@ int lifeline_service(struct lifeline *line, int64_t now_ns,
         line->wrote = false;
         line->sent_ns = now_ns;
     }
-    if (line->broken)
-        return -EPIPE;
+    if (line->broken) {
+        result = line_read(line, handler, context); /* its last words came after the read above */
+        return result ? result : -EPIPE;
+    }
     /* Everything the peer had sent was read above, so silence is its own, not ours. */
     return line->silence_ns > HEARTBEAT_TIMEOUT_NS ? -ETIMEDOUT : 0;
 }

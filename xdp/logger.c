@@ -293,6 +293,8 @@ int logger_run(const struct behaviour *behaviour, int argc, char **argv)
     if (status == STATUS_OK)
         status = process_prepare(&logger, why);
     if (status == STATUS_OK)
+        fault_arm(&logger.options.fault, behaviour->defaults->faults, logger.journal);
+    if (status == STATUS_OK)
         status = ports_open(&logger, why);
     if (status == STATUS_OK)
         status = links_open(&logger, why);

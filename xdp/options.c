@@ -122,6 +122,23 @@ static error_t option_parse(int key, char *text, struct argp_state *state)
     }
 }
 
+static void environment_parse(struct options *options, const char *program)
+{
+    char why[FAULT_WHY_BYTES];
+    bool help;
+
+    enum status status =
+        fault_parse_options(getenv("PALISADE_OPTIONS"), &options->fault, &help, why);
+    if (status != STATUS_OK) {
+        fprintf(stderr, "%s: PALISADE_OPTIONS: %s\n", program, why);
+        exit(status);
+    }
+    if (help) {
+        fault_print_help(stdout);
+        exit(STATUS_OK);
+    }
+}
+
 void options_parse(struct options *options, const struct options_defaults *defaults, int argc,
                    char **argv)
 {
@@ -162,6 +179,7 @@ void options_parse(struct options *options, const struct options_defaults *defau
         .queue = defaults->queue,
         .memory_bytes = (uint64_t)MEMORY_MIB_DEFAULT << 20,
     };
+    environment_parse(options, defaults->program);
     argp_err_exit_status = STATUS_USAGE;
     if (argp_parse(&argp, argc, argv, 0, NULL, &parsing))
         exit(STATUS_USAGE);

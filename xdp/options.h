@@ -1,11 +1,12 @@
 /*
- * The command line of both loggers.
+ * The command line of both loggers. Of PALISADE_OPTIONS they know `fault` (fault.h).
  */
 #ifndef PALISADE_XDP_OPTIONS_H
 #define PALISADE_XDP_OPTIONS_H
 
 #include <stdbool.h>
 
+#include "fault.h"
 #include "port_option.h"
 
 #define LINKS_MAX 16u
@@ -24,6 +25,7 @@ struct options {
     const char *journal; /* file, or NULL */
     bool forget;         /* what an open reign left behind is given up */
     bool exit_without_backup;
+    struct fault_choice fault;
 };
 
 /* What differs between the two daemons. */
@@ -33,6 +35,7 @@ struct options_defaults {
     uint16_t control;
     uint32_t queue;
     bool output; /* knows --exit-without-backup */
+    enum fault_program faults;
 };
 
 /* Ends the process with STATUS_USAGE and a sentence when something is mistyped or missing. */

@@ -91,8 +91,10 @@ static void image_stored(struct output_logger *ol, struct peer *peer, uint64_t n
     const struct message stored = {
         .kind = MESSAGE_IMAGE_STORED, .epoch = ol->epoch, .number = {.number = number}};
 
-    if (!images_base(ol->images))
-        peer_send(ol->logger, peer, &stored);
+    if (images_base(ol->images))
+        return;
+    peer_send(ol->logger, peer, &stored);
+    fault_point(FAULT_OL_IMAGE_STORED);
 }
 
 static int image_message(struct output_logger *ol, struct peer *peer, const struct message *message)
@@ -107,12 +109,14 @@ static int image_message(struct output_logger *ol, struct peer *peer, const stru
     case MESSAGE_IMAGE_BEGIN:
         error = images_begin(ol->images, &message->image_begin);
         ol->imaging = true;
+        fault_point(FAULT_OL_IMAGE_BEGIN);
         break;
     case MESSAGE_IMAGE_PAGES:
         error = image_pages(ol, message);
         break;
     default:
         error = images_end(ol->images, message->number.number, &mark);
+        fault_point(FAULT_OL_IMAGE);
         if (!error)
             error = output_log_snapshot(ol->log, message->epoch, mark);
         if (!error)

@@ -77,10 +77,14 @@ static void action_committed(void *context, uint64_t number)
     const struct message message = {
         .kind = MESSAGE_COMMITTED, .epoch = ol->epoch, .number = {.number = number}};
 
+    fault_point(FAULT_OL_COMMITTED);
+    if (ol->resumed)
+        fault_point(FAULT_OL_RESUMED_BASE);
     ol->commits++;
     ol->wanted = ol->imaging = ol->resumed = false;
     if (ol->master)
         peer_send(ol->logger, ol->master, &message);
+    fault_point(FAULT_OL_COMMITTED_MASTER);
     journal_event(ol->logger->journal, "image_committed", "{s:I,s:I}", "number", (json_int_t)number,
                   "bytes", (json_int_t)bytes);
 }
@@ -286,8 +290,12 @@ static void greeted(struct logger *logger, struct peer *peer)
     /* A backup's link hears everything until GO: it has nothing to say but acknowledgements. */
     if (peer == ol->master)
         link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
-    if (ol->reign == REIGN_RETURNS && peer == ol->master)
+    else
+        fault_point(FAULT_OL_BACKUP_JOINED);
+    if (ol->reign == REIGN_RETURNS && peer == ol->master) {
         link_set_credit(wire_link(peer->device->wire), 0); /* nothing before GO */
+        fault_point(FAULT_OL_RETURNS);
+    }
 }
 
 static void lost(struct logger *logger, struct peer *peer, int error)
@@ -490,6 +498,7 @@ int main(int argc, char **argv)
         .control = 7602,
         .queue = 1,
         .output = true,
+        .faults = FAULT_IN_OL,
     };
     static const struct behaviour behaviour = {
         .defaults = &defaults,

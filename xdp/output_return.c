@@ -52,6 +52,7 @@ int return_resume(struct output_logger *ol, struct peer *peer, const struct mess
         return peer_refuse(logger, peer, STATUS_PROTOCOL,
                            "RESUME under epoch %u by a master that had not to resume",
                            message->epoch);
+    fault_point(FAULT_OL_RESUME);
     /* It had been forgotten, or died before its first base, as it seemed. */
     int error = ol->open ? 0 : output_epoch_write(ol, true);
     if (error)
@@ -60,12 +61,14 @@ int return_resume(struct output_logger *ol, struct peer *peer, const struct mess
     error = output_log_resume(ol->log, message->epoch, &message->resume);
     if (error)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "RESUME contradicts itself");
+    fault_point(FAULT_OL_RESUMED);
     ol->reign = REIGN_MASTER;
     output_unprotected(ol, "started"); /* was forgotten */
     ol->resumed = true;
     ol->wanted = true; /* its image is on the way */
     link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
     peer_send(logger, peer, &go);
+    fault_point(FAULT_OL_RESUMED_GO);
     journal_event(logger->journal, "resumed", "{s:I,s:I}", "epoch", (json_int_t)ol->epoch,
                   "snapshot", (json_int_t)message->resume.mark.number);
     logger_say(logger, "the master on %s goes on under epoch %u", peer->device->name, ol->epoch);

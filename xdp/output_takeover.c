@@ -40,6 +40,7 @@ static void no_backup(struct output_logger *ol)
 static void raise_epoch(struct output_logger *ol)
 {
     struct logger *logger = ol->logger;
+    fault_point(FAULT_OL_MASTER_LOST);
     int error = output_log_takeover(ol->log, &ol->takeover);
 
     ol->raised = error == 0;
@@ -61,6 +62,7 @@ static void raise_epoch(struct output_logger *ol)
         ol->retry_ns = logger->now_ns + RETRY_NS;
         return;
     }
+    fault_point(FAULT_OL_EPOCH);
     ol->disk_trouble = false;
     ol->takeovers++;
     journal_event(logger->journal, "takeover", "{s:I,s:I}", "epoch", (json_int_t)ol->takeover.epoch,
@@ -132,6 +134,7 @@ static void handout_begin(struct output_logger *ol)
     ol->stored_end = false;
     link_set_epoch(wire_link(ol->backup->device->wire), ol->takeover.epoch, 0);
     peer_send(ol->logger, ol->backup, &message);
+    fault_point(FAULT_OL_TAKEOVER);
 }
 
 static void stored_piece_send(struct output_logger *ol)
@@ -155,6 +158,7 @@ static void stored_piece_send(struct output_logger *ol)
         memcpy(piece->segments, segments, segment_count * sizeof *segments);
     }
     peer_send(ol->logger, ol->backup, &message);
+    fault_point(FAULT_OL_LOGS);
     ol->stored_bytes += piece->length;
     ol->stored_offset += piece->length;
     if (ol->stored_offset == length) {
@@ -184,6 +188,7 @@ uint32_t takeover_step(struct output_logger *ol)
         }
         const struct message end = {.kind = MESSAGE_STORED_END, .epoch = ol->takeover.epoch};
         peer_send(ol->logger, ol->backup, &end);
+        fault_point(FAULT_OL_STORED_END);
         ol->stored_end = true;
         journal_event(ol->logger->journal, "logs_sent", "{s:I}", "bytes",
                       (json_int_t)ol->stored_bytes);
@@ -208,6 +213,7 @@ int takeover_cut(struct output_logger *ol, struct peer *peer, const struct messa
 
     if (ol->reign != REIGN_REPLAY || peer != ol->backup || !ol->stored_end)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "CUT outside a takeover");
+    fault_point(FAULT_OL_CUT);
     int error = output_log_cut(ol->log, message->epoch, &message->cut.cut, message->cut.outputs,
                                message->cut.effects);
     if (error == -ESTALE)
@@ -217,6 +223,7 @@ int takeover_cut(struct output_logger *ol, struct peer *peer, const struct messa
         return peer_refuse(logger, peer, STATUS_DIVERGED,
                            "the cut contradicts the logs or leaves out released packets");
     journal_object(logger->journal, "cut", cut_json(&message->cut));
+    fault_point(FAULT_OL_CUT_APPLIED);
 
     peer->role = ROLE_MASTER;
     ol->master = peer;
@@ -227,6 +234,7 @@ int takeover_cut(struct output_logger *ol, struct peer *peer, const struct messa
     link_set_epoch(wire_link(peer->device->wire), ol->takeover.epoch, ol->takeover.epoch);
     const struct message go = {.kind = MESSAGE_GO, .epoch = ol->takeover.epoch};
     peer_send(logger, peer, &go);
+    fault_point(FAULT_OL_GO);
     journal_event(logger->journal, "go", "{s:I}", "epoch", (json_int_t)ol->takeover.epoch);
     logger_say(logger, "the backup on %s reigns under epoch %u", peer->device->name,
                ol->takeover.epoch);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "fault/fault.h"
 #include "heap/heap.h"
 #include "hooks/cycle.h"
 #include "hooks/descriptor.h"
@@ -102,6 +103,7 @@ static int image_pages(const struct message_image_pages *pages)
     memcpy(staged->bytes, pages->bytes, bytes);
     *backup.last = staged;
     backup.last = &staged->next;
+    fault_point(FAULT_BACKUP_PAGES);
     return 0;
 }
 
@@ -112,15 +114,20 @@ static void image_committed(uint64_t number)
                      "the output logger committed snapshot %llu, which did not "
                      "arrive here",
                      (unsigned long long)number);
-    for (struct staged *staged = backup.first; staged; staged = staged->next)
+    for (struct staged *staged = backup.first; staged; staged = staged->next) {
         for (uint32_t i = 0; i < staged->count; i++)
             regions_apply_page(staged->address + i * (uint64_t)IMAGE_PAGE_BYTES,
                                staged->bytes + i * (size_t)IMAGE_PAGE_BYTES);
+        fault_point(FAULT_BACKUP_APPLYING);
+    }
     drop_staged();
+    if (backup.base == 0)
+        journal_event(io.journal, "base", "{s:I}", "number", (json_int_t)number);
     backup.base = number;
     free(backup.base_inputs.pending);
     backup.base_inputs = backup.inputs;
     backup.inputs.pending = NULL;
+    fault_point(FAULT_BACKUP_APPLIED);
 }
 
 void backup_output_lost(void)
@@ -138,6 +145,7 @@ static int take_over(const struct takeover *takeover)
     io.epoch = takeover->epoch;
     journal_event(io.journal, "takeover", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "base",
                   (json_int_t)takeover->base.number);
+    fault_point(FAULT_BACKUP_TAKEOVER);
     if (backup.base != takeover->base.number || backup.base == 0)
         process_fail(STATUS_NO_BACKUP,
                      "told to take over from snapshot %llu, but snapshot %llu is in place",
@@ -152,6 +160,7 @@ static int take_over(const struct takeover *takeover)
                  backup.base_inputs.count);
     io_reign((struct input_claim){takeover->base.inputs_of, takeover->base.inputs_from});
     io.phase = IO_FETCHING;
+    fault_point(FAULT_BACKUP_CLAIMED);
     return 0;
 }
 
@@ -159,6 +168,7 @@ static int take_over(const struct takeover *takeover)
 static int restore(void)
 {
     uint32_t living = 0;
+    fault_point(FAULT_BACKUP_LOGS);
     stored_complete(&backup.takeover.end);
     settings_restore();
     for (uint32_t q = 0; q < QUEUES_MAX; q++)
@@ -177,6 +187,7 @@ static int restore(void)
     io.phase = IO_REPLAYING;
     journal_event(io.journal, "restored", "{s:I,s:I}", "threads", (json_int_t)living, "ns",
                   (json_int_t)(now_ns() - backup.begun_ns));
+    fault_point(FAULT_BACKUP_RESTORED);
     return 0;
 }
 
@@ -195,13 +206,16 @@ static void send_cut(void)
     journal_event(io.journal, "replayed", "{s:I,s:I,s:I}", "events", (json_int_t)events, "ns",
                   (json_int_t)(now_ns() - backup.begun_ns), "input_bytes",
                   (json_int_t)inputs_bytes());
+    fault_point(FAULT_BACKUP_REPLAYED);
     io_send_ol(NULL, &message);
     io.phase = IO_CUT;
+    fault_point(FAULT_BACKUP_CUT);
 }
 
 /* The cut is committed: every thread goes on from the hook it waits in. */
 static int go_live(void)
 {
+    fault_point(FAULT_BACKUP_GO);
     ship_go_live();
     io.stable.threads = IMAGE->thread_count; /* the cut: beyond it positions begin anew */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
@@ -226,6 +240,7 @@ static int go_live(void)
     stored_clear();
     journal_event(io.journal, "live", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "ns",
                   (json_int_t)(now_ns() - backup.begun_ns));
+    fault_point(FAULT_BACKUP_LIVE);
     return 0;
 }
 
@@ -249,6 +264,7 @@ int backup_message(const struct message *message)
         return io.phase == IO_WARM ? image_pages(&message->image_pages) : 0;
     case MESSAGE_IMAGE_END:
         backup.whole_image = message->number.number == backup.mark.number;
+        fault_point(FAULT_BACKUP_IMAGE);
         return 0;
     case MESSAGE_COMMITTED:
         if (io.phase == IO_WARM)

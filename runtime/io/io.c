@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/assert.h"
+#include "fault/fault.h"
 #include "hooks/effect.h"
 #include "hooks/signal.h"
 #include "hooks/socket.h"
@@ -64,7 +65,7 @@ static int from_output_logger(void *context, const struct message *message)
     else if (message->kind == MESSAGE_IMAGE_STORED)
         protect_image_stored(message->number.number);
     else if (message->kind == MESSAGE_GO && io.rejoin.output == OUTPUT_RESUMES)
-        rejoin_output_go(&io.rejoin);
+        protect_go();
     else if (message->kind == MESSAGE_WANT_SNAPSHOT)
         protect_wanted(OUTPUT_LOGGER);
     return 0;
@@ -138,8 +139,11 @@ static void exit_round(void)
         return;
     struct message message = {.kind = MESSAGE_REFUSE,
                               .refuse = {.status = STATUS_OK, .text = "the program ended"}};
+    fault_point(FAULT_MASTER_ENDS);
     goodbye(io.ol_line, &message, from_output_logger);
+    fault_point(FAULT_MASTER_ENDS_HALF);
     goodbye(io.il_line, &message, from_input_logger);
+    fault_point(FAULT_MASTER_ENDED);
     journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));
     _exit((int)(status - 1));
 }

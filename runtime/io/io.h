@@ -90,6 +90,7 @@ void protect_output_lost(void);
 void protect_wanted(enum logger_side who);
 /* Numbers of snapshots, from the output logger. */
 void protect_committed(uint64_t number);
+void protect_go(void);
 void protect_image_stored(uint64_t number);
 /* After a takeover: what had been performed before. */
 void protect_go_live(void);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "fault/fault.h"
 #include "hooks/effect.h"
 #include "hooks/queue.h"
 #include "io/io.h"
@@ -49,8 +50,10 @@ static void effect_done(void *context, uint32_t thread, uint64_t number)
     struct message message = {.kind = MESSAGE_EFFECTS,
                               .number = {.number = number, .thread = thread}};
     protect.performed[thread] = number;
+    fault_point(FAULT_MASTER_EFFECT);
     if (!protect.unsaved || protect.imaged) /* else RESUME tells */
         io_send_ol(NULL, &message);
+    fault_point(FAULT_MASTER_EFFECT_TOLD);
 }
 
 /* Has the output logger's kernel all we told it? Its process reads that even after our death. */
@@ -138,14 +141,19 @@ static void send_resume(void)
         message.resume.shipped[t] = ship_given(t);
         message.resume.performed[t] = protect.performed[t];
     }
+    fault_point(FAULT_MASTER_RESUMES);
     io_send_ol(NULL, &message);
+    fault_point(FAULT_MASTER_RESUME);
 }
 
 static void at_barrier(void)
 {
     struct rejoin_barrier barrier = rejoin_at_barrier(&io.rejoin, drained());
-    if (barrier.inputs_discard)
+    if (barrier.inputs_discard) {
+        fault_point(FAULT_MASTER_IL_DRAINED);
         deliver_discard();
+        fault_point(FAULT_MASTER_IL_DISCARDED);
+    }
     struct input_claim next = io.rejoin.inputs;
     if (inputs_kept())
         next.from = inputs_end();
@@ -212,6 +220,12 @@ uint32_t protect_round(void)
 
 /* ---- the output logger's word ---- */
 
+void protect_go(void)
+{
+    rejoin_output_go(&io.rejoin);
+    fault_point(FAULT_MASTER_GO);
+}
+
 static void saved(void)
 {
     const struct positions *positions = &snapshot_mark()->positions;
@@ -229,12 +243,14 @@ void protect_image_stored(uint64_t number)
 {
     if (rejoin_ships(&io.rejoin) && number == snapshot_mark()->number)
         protect.imaged = protect.unsaved;
+    fault_point(FAULT_MASTER_IMAGE_STORED);
 }
 
 void protect_committed(uint64_t number)
 {
     if (!snapshot_committed(number))
         return;
+    fault_point(FAULT_MASTER_COMMITTED);
     saved();
     logger_back(OUTPUT_LOGGER);
     const struct snapshot_mark *mark = snapshot_mark();
@@ -246,6 +262,7 @@ void protect_committed(uint64_t number)
     int error = lifeline_send(io.il_line, &message);
     if (error)
         logger_broken(INPUT_LOGGER, error);
+    fault_point(FAULT_MASTER_TRUNCATED);
 }
 
 void protect_output_lost(void)

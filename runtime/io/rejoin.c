@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fault/fault.h"
 #include "io/io.h"
 #include "replay/inputs.h"
 
@@ -59,6 +60,13 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
         dprintf(STDERR_FILENO, "palisade: %s\n", text);
 }
 
+/* The step exists on both sides; who lives through it is the master. */
+static void point(enum logger_side which, enum fault output, enum fault input)
+{
+    if (io.phase == IO_LIVE)
+        fault_point(which == OUTPUT_LOGGER ? output : input);
+}
+
 /* ---- lost and back ---- */
 
 static void lost(enum logger_side which, int error)
@@ -87,6 +95,9 @@ static void lost(enum logger_side which, int error)
         rejoin_input_lost(&io.rejoin);
     else if (which == OUTPUT_LOGGER)
         backup_output_lost();
+    point(which, FAULT_MASTER_OL_LOST, FAULT_MASTER_IL_LOST);
+    if (io.phase == IO_WARM)
+        fault_point(which == OUTPUT_LOGGER ? FAULT_BACKUP_OL_LOST : FAULT_BACKUP_IL_LOST);
 }
 
 void logger_broken(enum logger_side which, int error)
@@ -121,6 +132,7 @@ static void welcomed(enum logger_side which)
     side->busy_ns = 0;
     journal_event(io.journal, "logger_welcome", "{s:s,s:I}", "logger", side->name, "epoch",
                   (json_int_t)side->welcome.epoch);
+    point(which, FAULT_MASTER_OL_WELCOME, FAULT_MASTER_IL_WELCOME);
     if (io.phase != IO_LIVE) {
         logger_back(which);
     } else if (which == OUTPUT_LOGGER) {
@@ -135,6 +147,7 @@ static void welcomed(enum logger_side which)
             .reign = {.claimant = io.claimant,
                       .claim = rejoin_input_claim(&io.rejoin, side->welcome.incarnation)}};
         side->broken = lifeline_send(io.il_line, &message);
+        fault_point(FAULT_MASTER_IL_CLAIM);
     }
 }
 
@@ -142,6 +155,7 @@ void logger_claimed(struct input_claim claim)
 {
     if (io.rejoin.input == INPUT_LOST) {
         rejoin_input_claimed(&io.rejoin, claim);
+        fault_point(FAULT_MASTER_IL_CLAIMED);
         if (rejoin_takes(&io.rejoin))
             logger_back(INPUT_LOGGER);
     } else if (io.rejoin.inputs.of == 0) {
@@ -183,6 +197,7 @@ static void join_begin(enum logger_side which)
     struct message hello =
         connect_hello(io.phase == IO_LIVE ? ROLE_MASTER : ROLE_BACKUP, wire_of(which));
     lifeline_send(side->joining, &hello); /* should it fail, so does the next service */
+    point(which, FAULT_MASTER_OL_HELLO, FAULT_MASTER_IL_HELLO);
 }
 
 static void join_service(enum logger_side which)

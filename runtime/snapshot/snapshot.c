@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "core/assert.h"
+#include "fault/fault.h"
 #include "hooks/cycle.h"
 #include "hooks/queue.h"
 #include "hooks/value.h"
@@ -124,6 +125,7 @@ void snapshot_begin(int64_t now)
     snapshot.raised_ns = snapshot.patient_ns = now;
     snapshot.state = SNAPSHOT_BARRIER;
     process_set_barrier(true);
+    fault_point(FAULT_MASTER_BARRIER);
 }
 
 static bool all_safe(void)
@@ -255,6 +257,7 @@ void snapshot_copy(struct input_claim next, bool logs_restart)
                region.end - region.start);
         bytes += region.end - region.start;
     }
+    fault_point(FAULT_MASTER_COPIED);
     process_set_barrier(false);
     int64_t now = now_ns();
     snapshot.figures = (struct snapshot_figures){.number = snapshot.mark.number,
@@ -326,6 +329,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
                                                 .description = snapshot.description}};
         error = send(context, &begin);
         snapshot.begun = true;
+        fault_point(FAULT_MASTER_IMAGE_BEGIN);
     }
     /* A bounded slice, so that packets do not wait for a large comparison. */
     for (uint32_t slice = 0; slice < 8 && error == 0; slice++) {
@@ -333,6 +337,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
         uint32_t pages = next_pages(IMAGE_PAGES_MAX, &start);
         if (pages) {
             error = send_pages(start, pages, send, context);
+            fault_point(FAULT_MASTER_PAGES);
             if (room < pages * 4096ul)
                 break;
             room -= pages * 4096ul;
@@ -341,6 +346,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
             struct message end = {.kind = MESSAGE_IMAGE_END,
                                   .number = {.number = snapshot.mark.number}};
             error = error ? error : send(context, &end);
+            fault_point(FAULT_MASTER_IMAGE_END);
             snapshot.state = SNAPSHOT_COMMITTING;
             snapshot.whole = false;
             break;

@@ -91,17 +91,25 @@ def option_key(stage):
     expect_refusal(done, USAGE, "colour")
     done = run(nat, *NAT_OPTIONS, environment={"PALISADE_OPTIONS": "role=mistress"})
     expect_refusal(done, USAGE, "mistress")
+    done = run(nat, *NAT_OPTIONS, environment={"PALISADE_OPTIONS": "fault=master_barier"})
+    expect_refusal(done, USAGE, "master_barier", "master_barrier")
 
 
 def option_help(stage):
     status, said, error = run(stage.program("nat"), environment={"PALISADE_OPTIONS": "help=1"})
     expect(status == 0 and "snapshot_ms" in said + error, f"status {status}: {said}{error}")
+    for program in ("nat", "palisade-input-logger", "palisade-output-logger"):
+        status, said, _ = run(stage.program(program), environment={"PALISADE_OPTIONS": "fault=help"})
+        expect(status == 0 and "ol_epoch " in said, f"{program}: status {status}: {said}")
 
 
 def logger_option(stage):
     for name in ("input", "output"):
         expect_refusal(run(stage.program(f"palisade-{name}-logger"), "--prot", "lan=lan"), USAGE,
                        "prot")
+        for option, *words in (("spin=1", "spin=1", "only fault"), ("fault=ol_goo", "ol_go?")):
+            expect_refusal(run(stage.program(f"palisade-{name}-logger"),
+                               environment={"PALISADE_OPTIONS": option}), USAGE, *words)
 
 
 def logger_interface(stage):

@@ -150,6 +150,33 @@ Test(lifeline, closing_is_noticed_after_the_last_message)
     cr_assert_eq(seen.number, 5);
 }
 
+/* Its last word, and its end, while the handler is busy with the word before. */
+static int see_the_end(void *context, const struct message *message)
+{
+    see(context, message);
+    if (message->number.number == 1) {
+        cr_assert_eq(send_number(far, 2), 0);
+        lifeline_close(far); /* unread bytes there: a reset */
+        far = NULL;
+        usleep(20000);
+    }
+    return 0;
+}
+
+Test(lifeline, the_last_word_is_heard_before_a_failed_write_is_told)
+{
+    struct seen seen = {0};
+
+    cr_assert_eq(send_number(near, 1), 0); /* never read */
+    cr_assert_eq(lifeline_service(near, now, see, &seen), 0);
+    cr_assert_eq(send_number(far, 1), 0);
+    usleep(20000);
+    now += HEARTBEAT_EVERY_NS; /* due, and refused by the kernel */
+    cr_assert_eq(lifeline_service(near, now, see_the_end, &seen), -EPIPE);
+    cr_assert_eq(seen.count, 2);
+    cr_assert_eq(seen.number, 2);
+}
+
 Test(lifeline, silence_is_noticed_and_heartbeats_break_it)
 {
     struct seen seen = {0};

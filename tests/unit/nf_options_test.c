@@ -64,6 +64,12 @@ Test(nf_options, values)
     accept("role=backup:io=memory"); /* needs no loggers */
     accept("help=1:role=master");
     cr_assert(options.help);
+    cr_assert_eq(options.fault.fault, FAULT_NONE);
+    accept("fault=master_copied@3");
+    cr_assert_eq(options.fault.fault, FAULT_MASTER_COPIED);
+    cr_assert_eq(options.fault.passage, 3);
+    accept("fault=help:role=master");
+    cr_assert(options.fault_help);
 }
 
 Test(nf_options, mistakes_name_the_key)
@@ -88,6 +94,8 @@ Test(nf_options, mistakes_name_the_key)
     refuse("spin=18446744073709551816", "must lie between"); /* 2^64 + 200 */
     refuse("log_kib=1000", "log_kib=1000: must be a power of two");
     refuse("help=maybe", "help=maybe: write 0 or 1");
+    refuse("fault=master_copid", "did you mean master_copied?");
+    refuse("fault=master_copied@x", "write NAME@N");
     refuse("role=mastr", "role=mastr: must be one of off, master, backup; did you mean master?");
     refuse("role=", "role=: must be one of off, master, backup");
     refuse("io=disk", "io=disk: must be one of links, memory");
@@ -135,9 +143,10 @@ Test(nf_options, help_lists_all)
 #define OPTION_CHOICE(name, ...) #name,
 #define OPTION_LINK(name, ...) #name,
 #define OPTION_TEXT(name, ...) #name,
+#define OPTION_FAULT(name, ...) #name,
 #include "options.def"
     };
-    cr_assert_eq(sizeof names / sizeof *names, 17);
+    cr_assert_eq(sizeof names / sizeof *names, 18);
     for (uint32_t i = 0; i < sizeof names / sizeof *names; i++) {
         char line[64];
         snprintf(line, sizeof line, "\n  %s ", names[i]);
@@ -184,5 +193,6 @@ Test(nf_options, environment)
     cr_assert_eq(environment_status(NULL), 100);
     cr_assert_eq(environment_status("spin=1"), 100);
     cr_assert_eq(environment_status("help=1"), 0);
+    cr_assert_eq(environment_status("fault=help"), 0);
     cr_assert_eq(environment_status("spinn=1"), STATUS_USAGE);
 }
