@@ -7,7 +7,7 @@ import statistics
 from demolib.nfs import NFS
 from stage import Broken, expect
 
-SINGLE_KILLS = 6  # run --single-kills and tests/run kills: more
+single_kills = 6  # more by run --single-kills
 KILLS_IN_A_ROW = 20
 # Two seeds each with the NAT, and one with another function.
 OTHERS = {"backup": "lb"}
@@ -76,7 +76,7 @@ def silence(seed):
     return test
 
 
-def tests(seed, single_kills=SINGLE_KILLS):
+def tests(seed):
     moments = random.Random(seed)
     seeds = [moments.randrange(1 << 31) for _ in range(single_kills)]
     others = [(victim, name, moments.randrange(1 << 31))
