@@ -9,6 +9,7 @@ import time
 from .journal import bare
 
 COUNTERS_PATIENCE = 50  # times 20 ms
+LOGGER_WORDS = {"il": "input", "ol": "output"}  # in the journals of NF processes
 
 
 def _first(journal, event, after_ns, **fields):
@@ -35,14 +36,27 @@ def moments(gateway, kill_ns):
     if gateway.victim == "backup":
         return [("backup_lost", "the output logger misses the backup",
                  _first(ol, "backup_lost", kill_ns)), protected]
+    if gateway.victim in LOGGER_WORDS:
+        word, master = LOGGER_WORDS[gateway.victim], gateway.master.journal
+        return [("logger_lost", f"the master misses the {word} logger",
+                 _first(master, "logger_lost", kill_ns, logger=word)),
+                ("logger_back", f"the {word} logger is back, the master goes on with it",
+                 _first(master, "logger_back", kill_ns, logger=word)), protected]
     return []
 
 
 def protected_ns(gateway, kill_ns):
-    """The moment from which a backup held every committed page again, or None."""
-    ol = gateway.output_logger.journal
-    joined_ns = _first(ol, "welcome", kill_ns, role="backup")
-    return _first(ol, "image_committed", joined_ns)
+    """The moment from which a backup held every committed page again, or None. The death of a logger
+    makes what was committed before useless for a takeover (R16)."""
+    ol, joined = gateway.output_logger.journal, []
+    if gateway.victim == "il":
+        joined.append(_first(gateway.input_logger.journal, "welcome", kill_ns, role="backup"))
+    else:
+        joined.append(_first(ol, "welcome", kill_ns, role="backup"))
+    if gateway.victim in LOGGER_WORDS:
+        joined.append(_first(gateway.master.journal, "logger_back", kill_ns,
+                             logger=LOGGER_WORDS[gateway.victim]))
+    return None if None in joined else _first(ol, "image_committed", max(joined))
 
 
 def figures(gateway, kill_ns):
@@ -62,7 +76,9 @@ def figures(gateway, kill_ns):
         events = gateway.heir.journal.find("replayed", kill_ns)["events"]
     counters = _all_counters(gateway)
     return {
-        "detection_ms": span_ms("kill", "master_lost"),
+        "detection_ms": span_ms("kill", {"master": "master_lost", "backup": "backup_lost"}.get(
+            gateway.victim, "logger_lost")),
+        "back_ms": span_ms("kill", "logger_back"),
         "fence_ms": span_ms("master_lost", "takeover"),
         "restore_ms": span_ms("takeover", "restored"),
         "replay_ms": span_ms("restored", "replayed"),

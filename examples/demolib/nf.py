@@ -2,6 +2,7 @@
 
 from .gateway import Program
 
+ON_THE_WAY_MS = 500
 LOSSY = ("il", "ol")  # whose death may cost the packets in flight, and nothing else (G7)
 
 
@@ -86,6 +87,11 @@ class NetworkFunction:
     def lossy(result):
         """May packets be lost?"""
         return result["kill"] in LOSSY
+
+    def flight(self, result, packets_per_s, away_ms):
+        """How many packets of that rate may be lost: those on their way at a logger's death, and
+        those that came while it was away."""
+        return round(packets_per_s * (away_ms + ON_THE_WAY_MS) / 1000) if self.lossy(result) else 0
 
     @classmethod
     def outage_text(cls, result):

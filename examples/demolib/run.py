@@ -203,7 +203,7 @@ class Conductor:
             "kill_s": round((self.kills_ns[0] - self.start_ns) / SECOND_NS, 3),
             **self.nf.result(self.start_ns, self.kills_ns),
             **dict.fromkeys(("detection_ms", "fence_ms", "restore_ms", "replay_ms",
-                             "golive_ms", "unprotected_ms", "replay_speed_ratio",
+                             "golive_ms", "back_ms", "unprotected_ms", "replay_speed_ratio",
                              "snapshot_pause_ms", "log_bytes_per_packet",
                              "log_bytes_per_packet_receive", "log_bytes_per_packet_order",
                              "output_wait_us")),
@@ -218,7 +218,7 @@ class Conductor:
             result["killing_s"] = round((self.kills_ns[-1] - self.kills_ns[0]) / SECOND_NS, 1)
             result["unprotected_each_ms"] = self.unprotected_ms + [result["unprotected_ms"]]
         # A supervisor started again what died: after that, a backup must be there.
-        again = (plan.mode != "cold" or plan.freeze or result["kill"] not in ("master", "backup")
+        again = (plan.mode != "cold" or plan.freeze or not plan.kill
                  or result["unprotected_ms"] is not None)
         result["passed"] = again and self.nf.passed(result)
         return result

@@ -127,7 +127,8 @@ class Streams(NetworkFunction):
     def passed(self, result):
         """Nothing lost, doubled, reordered, altered or broken, and what began later works."""
         return (not any(result[key] for key in ("doubled", "reordered", "altered", "broken"))
-                and (result["lost"] == 0 or self.lossy(result))
+                and result["lost"] <= self.flight(
+                    result, 2 * self.plan.flows * self.plan.packets_per_s, result["outage_ms"])
                 and result["checksum_ok"] and result["new_flows"] > 0)
 
     @classmethod

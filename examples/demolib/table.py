@@ -85,7 +85,6 @@ def _victim(result):
 
 def _recovery_rows(result):
     """What Palisade did about it."""
-    rows = []
     if result["kill"] == "master":
         rows = [
             ("    detection", _ms(result["detection_ms"])),
@@ -98,6 +97,11 @@ def _recovery_rows(result):
             ("    sum of the parts", _ms(_sum(result, ("detection_ms", "fence_ms", "restore_ms",
                                                         "replay_ms", "golive_ms")))),
         ]
+    elif result["kill"] == "backup":
+        rows = [("    detection", _ms(result["detection_ms"]))]
+    else:
+        rows = [("    detection", _ms(result["detection_ms"])),
+                ("    back, in use again", _ms(result["back_ms"]))]
     rows.append(("without a backup", "for good" if result["unprotected_ms"] is None else
                  f"{result['unprotected_ms']:.1f} ms, until one held every committed page again"))
     return rows

@@ -164,7 +164,8 @@ class Monitor(NetworkFunction):
     def passed(self, result):
         short = result["packets_short"]
         return (result["sent"] > 0 and result["reports"] > 0 and result["records"] > 0
-                and (short == 0 or self.lossy(result))
+                and short <= self.flight(result, 2 * self.plan.flows * self.plan.packets_per_s,
+                                         result["back_ms"] or 0)
                 and result["report_packets_wrong"] == -short
                 and result["report_bytes_wrong"] == -short * IP_BYTES
                 and not any(result[key] for key in (

@@ -126,10 +126,10 @@ class RateLimiter(Streams):
 
     def passed(self, result):
         """Also, of the flood only what the rule says is missing, and no burst came of the kill."""
-        unexplained = result["flood_unexplained"]
+        in_flight = self.flight(result, FLOOD_FLOWS * FLOOD_PACKETS_PER_S, result["outage_ms"])
         return (super().passed(result) and result["flood_received"] > 0
                 and result["flood_dropped"] > 0
-                and (unexplained == 0 or unexplained > 0 and self.lossy(result))
+                and 0 <= result["flood_unexplained"] <= in_flight
                 and not any(result[f"flood_{key}"] for key in ("doubled", "reordered", "altered"))
                 and result["flood_burst"] <= result["flood_burst_limit"])
 
