@@ -2,7 +2,7 @@
 
 from .gateway import Program
 
-ON_THE_WAY_MS = 500
+ON_THE_WAY_MS = 500  # on a busy machine, before the witness's own figure
 LOSSY = ("il", "ol")  # whose death may cost the packets in flight, and nothing else (G7)
 
 
@@ -91,7 +91,8 @@ class NetworkFunction:
     def flight(self, result, packets_per_s, away_ms):
         """How many packets of that rate may be lost: those on their way at a logger's death, and
         those that came while it was away."""
-        return round(packets_per_s * (away_ms + ON_THE_WAY_MS) / 1000) if self.lossy(result) else 0
+        way_ms = max(ON_THE_WAY_MS, result.get("longest_way_ms", 0))
+        return round(packets_per_s * (away_ms + way_ms) / 1000) if self.lossy(result) else 0
 
     @classmethod
     def outage_text(cls, result):
