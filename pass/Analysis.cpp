@@ -75,8 +75,8 @@ class Analyser
 {
   public:
     explicit Analyser(Unit &unit)
-        : unit(unit), prepared(unit.module), resolver(*prepared.clone), namer(*prepared.clone),
-          flow(unit, prepared, resolver, namer), summary(unit)
+        : unit(unit), prepared(unit.module, unit.options.whole_program), resolver(*prepared.clone),
+          namer(*prepared.clone), flow(unit, prepared, resolver, namer), summary(unit)
     {
     }
 

@@ -197,7 +197,8 @@ void Flow::find_roots()
                 continue;
             unsigned number;
             Instruction *original = prepared.original(instruction, &number);
-            bool many = in_loop(*instruction.getParent()) || !runs_once(*function, 0);
+            bool many = (in_loop(*instruction.getParent()) && !starts_once(*call)) ||
+                        !runs_once(*function, 0);
             SmallVector<const Function *, 4> starts;
             if (auto *start = dyn_cast<Function>(
                     call->getArgOperand(start_argument(row_of(*call)->name))->stripPointerCasts()))

@@ -25,15 +25,42 @@ bool is_thread_create(const CallBase &call)
     return start >= 0 && call.arg_size() == static_cast<unsigned>(start) + 2;
 }
 
-Resolver::Resolver(Module &module) : layout(module.getDataLayout())
+SmallVector<CallBase *, 8> thread_creates(Module &module)
 {
+    SmallVector<CallBase *, 8> out;
     for (StringRef name : {"pthread_create", "thrd_create"})
         if (Function *create = module.getFunction(name))
-            for (User *user : create->users())
+            for (User *user : create->users()) // use lists run backwards
                 if (auto *call = dyn_cast<CallBase>(user))
-                    if (is_thread_create(*call))
-                        handed_over.insert(
-                            call->getArgOperand(start_argument(name) + 1)->stripInBoundsOffsets());
+                    if (call->getCalledFunction() == create && is_thread_create(*call))
+                        out.push_back(call);
+    return out;
+}
+
+// The map that collectOffset fills is of another type in each LLVM.
+template <class Map>
+static Map third_of(bool (GEPOperator::*)(const DataLayout &, unsigned, Map &, APInt &) const);
+
+std::optional<Step> step_of(const GEPOperator &gep, const DataLayout &layout)
+{
+    APInt constant(layout.getIndexTypeSizeInBits(gep.getType()), 0);
+    decltype(third_of(&GEPOperator::collectOffset)) variable;
+    if (!gep.collectOffset(layout, constant.getBitWidth(), variable, constant))
+        return std::nullopt;
+    Step out;
+    out.constant = constant.getSExtValue();
+    for (const auto &[index, scale] : variable)
+        if (!scale.isZero())
+            out.variable.push_back({index, scale.getSExtValue()});
+    return out;
+}
+
+Resolver::Resolver(Module &module) : layout(module.getDataLayout())
+{
+    for (CallBase *call : thread_creates(module)) {
+        unsigned start = start_argument(call->getCalledFunction()->getName());
+        handed_over.insert(call->getArgOperand(start + 1)->stripInBoundsOffsets());
+    }
 }
 
 void Resolver::add(Locations &out, const Location &location)
@@ -68,10 +95,6 @@ static StructType *stepped_into(const GEPOperator &gep)
     return structure;
 }
 
-// The map that collectOffset fills is of another type in each LLVM.
-template <class Map>
-static Map third_of(bool (GEPOperator::*)(const DataLayout &, unsigned, Map &, APInt &) const);
-
 void Resolver::walk(Value *value, Locations &out)
 {
     value = value->stripPointerCasts();
@@ -93,20 +116,18 @@ void Resolver::walk(Value *value, Locations &out)
     if (!visited.insert(value).second)
         return;
     if (auto *gep = dyn_cast<GEPOperator>(value)) {
-        APInt constant(layout.getIndexTypeSizeInBits(gep->getType()), 0);
-        decltype(third_of(&GEPOperator::collectOffset)) variable;
-        bool sized = gep->collectOffset(layout, constant.getBitWidth(), variable, constant);
+        std::optional<Step> step = step_of(*gep, layout);
         Locations bases;
         walk(gep->getPointerOperand(), bases);
         for (Location base : bases) {
-            if (!sized)
+            if (!step)
                 base = Location{};
             else if (base.root == Location::Unknown)
-                base = stepped_into(*gep) ? Location{Location::Heap, nullptr, stepped_into(*gep),
-                                                     constant.getSExtValue()}
-                                          : Location{};
+                base = stepped_into(*gep)
+                           ? Location{Location::Heap, nullptr, stepped_into(*gep), step->constant}
+                           : Location{};
             else
-                base.offset += constant.getSExtValue();
+                base.offset += step->constant;
             add(out, base);
         }
     } else if (auto *alloca_ = dyn_cast<AllocaInst>(value)) {

@@ -11,7 +11,9 @@
 #include "llvm/IR/GlobalVariable.h"
 #include "llvm/IR/InstrTypes.h"
 #include "llvm/IR/Module.h"
+#include "llvm/IR/Operator.h"
 
+#include <optional>
 #include <string>
 
 namespace palisade
@@ -21,6 +23,15 @@ namespace palisade
 int start_argument(llvm::StringRef name);
 // Such a call, with the arguments it ought to have: configure scripts make others.
 bool is_thread_create(const llvm::CallBase &call);
+// All of them, the last first.
+llvm::SmallVector<llvm::CallBase *, 8> thread_creates(llvm::Module &module);
+
+// What a step of pointer arithmetic adds: bytes, and bytes for each of a variable's ones.
+struct Step {
+    int64_t constant = 0;
+    llvm::SmallVector<std::pair<llvm::Value *, int64_t>, 2> variable;
+};
+std::optional<Step> step_of(const llvm::GEPOperator &gep, const llvm::DataLayout &layout);
 
 struct Location {
     enum Root { Global, Heap, Local, Unknown } root = Unknown;

@@ -126,15 +126,9 @@ bool is_passed_on(const CallBase &call, unsigned argument)
 // argument is then told apart from what the others do with theirs. The copy is named "start.N".
 static void separate_starts(Module &module)
 {
-    SmallVector<CallBase *, 8> calls;
-    for (StringRef name : {"pthread_create", "thrd_create"})
-        if (Function *create = module.getFunction(name))
-            for (User *user : create->users())
-                if (auto *call = dyn_cast<CallBase>(user))
-                    if (call->getCalledFunction() == create && is_thread_create(*call))
-                        calls.push_back(call);
     SmallPtrSet<Function *, 8> used;
-    for (CallBase *call : reverse(calls)) { // use lists run backwards
+    SmallVector<CallBase *, 8> calls = thread_creates(module);
+    for (CallBase *call : reverse(calls)) {
         unsigned argument = start_argument(call->getCalledFunction()->getName());
         auto *start = dyn_cast<Function>(call->getArgOperand(argument)->stripPointerCasts());
         if (!start || start->isDeclaration() || used.insert(start).second)
@@ -175,7 +169,22 @@ static void add_callbacks(Function &function)
     }
 }
 
-Prepared::Prepared(Module &module)
+static void drop_unused(Module &module)
+{
+    for (bool again = true; again;) {
+        again = false;
+        for (Function &function : make_early_inc_range(module)) {
+            function.removeDeadConstantUsers();
+            if (!function.isDeclaration() && function.use_empty() &&
+                (function.hasLocalLinkage() || function.hasAvailableExternallyLinkage())) {
+                function.eraseFromParent();
+                again = true;
+            }
+        }
+    }
+}
+
+Prepared::Prepared(Module &module, bool whole_program)
 {
     ValueToValueMapTy map;
     clone = CloneModule(module, map);
@@ -200,18 +209,10 @@ Prepared::Prepared(Module &module)
     Inliner inliner;
     for (Function &function : *clone)
         inliner.visit(function);
-    separate_starts(*clone); // wrappers of pthread_create are gone by now
-    for (bool again = true; again;) {
-        again = false;
-        for (Function &function : make_early_inc_range(*clone)) {
-            function.removeDeadConstantUsers();
-            if (!function.isDeclaration() && function.use_empty() &&
-                (function.hasLocalLinkage() || function.hasAvailableExternallyLinkage())) {
-                function.eraseFromParent();
-                again = true;
-            }
-        }
-    }
+    drop_unused(*clone); // wrappers of pthread_create are gone by now
+    expand_start_tables(*clone, whole_program);
+    separate_starts(*clone);
+    drop_unused(*clone);
 }
 
 Instruction *Prepared::original(const Instruction &copy, unsigned *number) const

@@ -12,7 +12,8 @@ namespace palisade
 {
 
 struct Prepared {
-    explicit Prepared(llvm::Module &module);
+    // `whole_program`: other units neither call the module's functions nor touch its variables.
+    Prepared(llvm::Module &module, bool whole_program);
     std::unique_ptr<llvm::Module> clone;
     std::vector<llvm::Instruction *> originals; // by number
 
@@ -24,6 +25,12 @@ struct Prepared {
 // the former the clone has a direct call behind the library's.
 bool is_called_back(const llvm::CallBase &call, unsigned argument);
 bool is_passed_on(const llvm::CallBase &call, unsigned argument);
+
+// StartTable.cpp: in the clone, a creation whose start comes out of a table of constants becomes
+// one for each function that stands there.
+void expand_start_tables(llvm::Module &module, bool whole_program);
+// The function of `create` executes it once at most each time it runs, though it lies in a loop.
+bool starts_once(const llvm::CallBase &create);
 
 } // namespace palisade
 #endif

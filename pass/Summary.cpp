@@ -94,8 +94,8 @@ void Summariser::describe_call(Flow &flow, CallBase &call, SummaryBlock &out)
     if (is_create(row) && is_thread_create(call)) {
         auto *start =
             dyn_cast<Function>(call.getArgOperand(start_argument(row->name))->stripPointerCasts());
-        out.events.push_back(
-            {SummaryEvent::Start, start ? start->getName().str() : "", place_of(call), loop});
+        out.events.push_back({SummaryEvent::Start, start ? start->getName().str() : "",
+                              place_of(call), loop && !starts_once(call)});
     }
     // Prepare.cpp put a call behind this one, unless it is a function of another unit.
     for (const llvm::Use &argument : call.args())

@@ -265,8 +265,10 @@ static int timed_lock(struct nf_thread *thread, struct nf_mutex *mutex, clockid_
     bool failed;
     if (REPLAYED(thread, "pthread_mutex_timedlock", try_replay(thread, mutex, &failed)))
         return failed ? ETIMEDOUT : 0;
-    for (;;) {
-        if (native_try(mutex)) {
+    for (bool waits = false;;) {
+        /* Woken, it may have come in the place of another sleeper: 2, so that this one is woken. */
+        if (waits ? atomic_exchange_explicit(&mutex->word, 2, memory_order_acquire) == 0
+                  : native_try(mutex)) {
             lock_record(thread, log_ready(thread), mutex);
             return 0;
         }
@@ -276,12 +278,9 @@ static int timed_lock(struct nf_thread *thread, struct nf_mutex *mutex, clockid_
             ev_fail_record(&thread->core, log_ready(thread), sequence);
             return ETIMEDOUT;
         }
-        if (left_ns > 0 && atomic_exchange_explicit(&mutex->word, 2, memory_order_acquire) == 0) {
-            lock_record(thread, log_ready(thread), mutex);
-            return 0;
-        }
-        if (left_ns > 0)
+        if (left_ns > 0 && waits)
             safe_wait(thread, &mutex->word, 2, left_ns);
+        waits = waits || left_ns > 0;
     }
 }
 

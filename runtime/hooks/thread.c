@@ -112,6 +112,20 @@ __attribute__((no_stack_protector)) static void resume(struct nf_thread *thread)
     context_resume(&thread->context);
 }
 
+/*
+ * All NF threads have the first one's: what one of them lets libc keep (tables of NSS, exit
+ * handlers), another uses. A thread that an image has as not yet begun comes with the backup's.
+ */
+static void take_pointer_guard(struct nf_thread *thread)
+{
+    uint64_t *first = &IMAGE->threads[0].pointer_guard;
+    if (thread->core.index == 0)
+        __asm__("movq %%fs:0x30, %0" : "=r"(*first));
+    else
+        __asm__ volatile("movq %0, %%fs:0x30" : : "r"(*first));
+    thread->pointer_guard = *first;
+}
+
 static void *native_start(void *argument)
 {
     struct nf_thread *thread = argument;
@@ -125,7 +139,7 @@ static void *native_start(void *argument)
         resume(thread);
     } else {
         __asm__("movq %%fs:0x28, %0" : "=r"(thread->canary));
-        __asm__("movq %%fs:0x30, %0" : "=r"(thread->pointer_guard));
+        take_pointer_guard(thread);
         stack_enter(thread_stack_top(thread->core.index), begin, thread);
     }
     return NULL;

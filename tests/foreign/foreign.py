@@ -21,6 +21,7 @@ from demolib.refuse import Refusal  # noqa: E402
 from stage import Broken, Stage, expect, run  # noqa: E402
 
 CACHE = os.path.join(ROOT, "build", "foreign")
+PALISADE = os.path.join(ROOT, "build", "bin", "palisade")
 PALISADE_CC = os.path.join(ROOT, "build", "bin", "palisade-cc")
 FETCH_TIMEOUT_S = 300
 BUILD_TIMEOUT_S = 600
@@ -99,7 +100,7 @@ def build(place, *commands, environment=None):
 
 def report(program):
     """(status, text) of `palisade report`."""
-    status, said, error = run(os.path.join(ROOT, "build", "bin", "palisade"), "report", program)
+    status, said, error = run(PALISADE, "report", program)
     return status, said + error
 
 

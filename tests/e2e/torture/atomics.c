@@ -305,6 +305,7 @@ static void *rival_run(void *argument)
             atomic_store_explicit(&shared->ring.tail, tail + 1, memory_order_release);
         }
         digest = mix(digest, with_tas(shared, digest));
+        digest = mix(digest, with_cas(shared, turn));
         digest = mix(digest, with_ticket(shared, turn));
         digest = mix(digest, use_stack(shared, digest));
         digest = mix(digest, use_wide(shared, turn));

@@ -11,6 +11,7 @@ import random
 import re
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -22,7 +23,7 @@ from demolib.gateway import Program, wait_until
 from demolib.processes import socket_inside
 from demolib.protected import Cold
 from demolib.topology import Topology
-from files import Ends
+from files import Ends, with_logger
 
 REQUEST = struct.Struct("<QQQ")
 ANSWER = struct.Struct("<15Q")
@@ -34,6 +35,7 @@ WORD = (1 << 64) - 1
 MAC_NF, MAC_OWN = bytes.fromhex("02aaaaaaaa01"), bytes.fromhex("02aaaaaaaa02")
 DRAIN_S = 6.0
 FAULTS_SHOWN = 6
+UNMODELLED = 65
 
 
 def mix(value, word):
@@ -76,6 +78,7 @@ class Tortured(Cold):
         if self.arguments:  # files.py: its directory
             environment |= {"LD_PRELOAD": os.path.join(self.programs, "../lib/moment.so"),
                             "PALISADE_MOMENT": self.arguments[0]}
+            command = with_logger(self.topology.directory, command)
         return command, environment
 
     def relieve(self):
@@ -213,6 +216,15 @@ def check_effects(texts):
     return faults + ([] if seen else ["no tick was printed"])
 
 
+def check_refused(process):
+    """SIGQUIT makes values call setsid, which ends it (G8)."""
+    os.kill(process.pid, signal.SIGQUIT)
+    status, said = process.ended(30), process.said()
+    if status == UNMODELLED and "setsid was called and cannot be replayed" in said:
+        return []
+    return [f"setsid was not refused (status {status}): {said[-200:]}"]
+
+
 def memory_kib(process):
     process.require()
     with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
@@ -246,7 +258,8 @@ class Run:
                 hog.wait()
             for part in getattr(self, "gateway", None) and self.gateway.processes() or []:
                 part.stop()
-            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True)
+            shutil.copytree(topology.directory, self.stage.keep, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("dev"))
             topology.close()
 
     def _tend_until(self, moment, kill_ns):
@@ -308,6 +321,8 @@ class Run:
         if self.ends:
             incarnations[-1].stop()
             faults += self.ends.faults(len(incarnations) - 1)
+        if self.program == "values":
+            faults += check_refused(incarnations[-1])
         figures = {"answers": len(load.answers), "memory_kib": self.memory}
         if kill_ns is not None:
             replayed = self.gateway.heir.journal.find("replayed", kill_ns) or {}

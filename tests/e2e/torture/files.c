@@ -54,6 +54,9 @@ static uint64_t append_line(uint64_t tag)
                          (unsigned long long)mix(number, tag));
     if (length < 0)
         die("files: log");
+    if (number % 4 == 0)
+        syslog(LOG_NOTICE, "line %llu %016llx", (unsigned long long)number,
+               (unsigned long long)mix(number, tag));
     log_bytes += (uint64_t)length;
     if (number % 3 == 0 && fflush(log_stream) != 0)
         die("files: flush");
@@ -382,6 +385,7 @@ static void check_names(void)
     free(real);
     openlog("files", LOG_PID | LOG_PERROR, LOG_DAEMON);
     syslog(LOG_INFO, "names are checked, %d found", found);
+    openlog("files", LOG_PID, LOG_LOCAL3);
 }
 
 static void check_pipes(void)

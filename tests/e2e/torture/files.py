@@ -1,9 +1,11 @@
-"""The other ends of torture/files.c: its files, its collector of datagrams, its control connections.
+"""The other ends of torture/files.c: its files, its collector of datagrams, its control connections
+and the system's logger.
 
 What must hold at the end, whatever was killed: the log has every line once and in order; the report
 is one whole report; the exports carry 1, 2, 3, ... each at least once and repeated ones alike; the
 connection that the program makes tells them in order and goes on after the kill; control connections
-were answered before the kill and after it.
+were answered before the kill and after it; the system's logger heard each line at least once, in
+order, and repeated ones alike.
 """
 
 import os
@@ -21,12 +23,64 @@ COLLECTOR, CONTROL = 7777, 7778
 COLLECTOR_ADDRESS = "10.9.1.1"
 MASTER, BACKUP = "10.9.1.2", "10.9.3.2"
 EXPORT = struct.Struct("<3Q")
+DEVICES = ("null", "zero", "random", "urandom")
+LOGGED_EVERY = 4  # lines; files.c
+# The first message, of LOG_DAEMON, counts as line 0. The process's number is 2 whoever runs it.
+HEARD = re.compile(r"<(?:30|157)>\w{3} [ \d]\d [\d:]{8} files\[2\]: "
+                   r"(?:names are checked, 2 found|line (\d+) ([0-9a-f]{16}))")
+# A /dev of its own: the directory's `log` and some of the machine's devices.
+OWN_DEVICES = """cd "$0" && for name in %s; do mount --bind "/dev/$name" "$name" || exit; done
+mount --rbind . /dev && cd / && exec "$@" """ % " ".join(DEVICES)
 WORD = (1 << 64) - 1
 
 
 def mix(value, word):
     value = (value ^ word) * 0x9E3779B97F4A7C15 & WORD
     return value ^ value >> 29
+
+
+def with_logger(directory, command):
+    """`command` in a mount namespace where /dev/log is the socket of a SystemLog at `directory`."""
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", OWN_DEVICES,
+            os.path.join(directory, "dev"), *command]
+
+
+class SystemLog:
+    """Hears what programs under with_logger say through syslog(3)."""
+
+    def __init__(self, namespace, directory):
+        devices = os.path.join(directory, "dev")
+        os.mkdir(devices)
+        for name in DEVICES:
+            with open(os.path.join(devices, name), "wb"):
+                pass  # something to mount on
+        # The runtime does not wait for a logger that does not keep up: this one's queue is long.
+        subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", "--", "sh", "-c",
+                        "echo 10000 >/proc/sys/net/unix/max_dgram_qlen"], check=True)
+        self.socket = socket_inside(namespace, socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(os.path.join(devices, "log"))
+        self.heard = []
+
+    def listen(self):
+        self.heard.append(self.socket.recv(4096).decode("ascii", "replace"))
+
+    def faults(self, lines):
+        """`lines`: how many the log file has."""
+        faults, seen, last = [], {}, 0
+        for text in self.heard:
+            found = HEARD.fullmatch(text)
+            if not found:
+                faults.append(f"the system's logger heard {text!r} after line {last}")
+                continue
+            number, said = int(found.group(1) or 0), found.group(2)
+            if seen.setdefault(number, said) != said:
+                faults.append(f"line {number} was logged as {seen[number]} and as {said}")
+            if number > last + LOGGED_EVERY:
+                faults.append(f"lines between {last} and {number} were not logged")
+            last = max(last, number)
+        if 0 not in seen or last < lines - lines % LOGGED_EVERY:
+            faults.append(f"the system's logger heard {sorted(seen)[:1]} to {last} of {lines} lines")
+        return faults
 
 
 class Ends:
@@ -40,8 +94,10 @@ class Ends:
         subprocess.run(["ip", "-n", topology.name("backup"), "route", "add",
                         f"{COLLECTOR_ADDRESS}/32", "via", "10.9.3.1"], check=True)
         self.gate = topology.name("gate")
+        self.system_log = SystemLog(self.gate, topology.directory)
         self.exports = []
         self.pongs = []  # (address, moment_ns)
+        self.lines = 0  # of the log, once _log_faults has read it
         self.ended = self.quiet = False
         self.collector = socket_inside(self.gate, socket.AF_INET, socket.SOCK_DGRAM)
         self.collector.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
@@ -76,8 +132,10 @@ class Ends:
 
     def _collect(self):
         while not self.ended:
-            ready, _, _ = select.select([self.collector], [], [], 0.05)
-            if ready:
+            ready, _, _ = select.select([self.collector, self.system_log.socket], [], [], 0.05)
+            if self.system_log.socket in ready:
+                self.system_log.listen()
+            if self.collector in ready:
                 data = self.collector.recv(2048)
                 if len(data) == EXPORT.size:
                     self.exports.append(EXPORT.unpack(data))
@@ -127,7 +185,8 @@ class Ends:
     def faults(self, kills):
         """After the program has ended."""
         return (self._log_faults() + self._report_faults() + self._export_faults() +
-                self._told_faults(kills) + self._pong_faults(kills))
+                self._told_faults(kills) + self._pong_faults(kills) +
+                self.system_log.faults(self.lines))
 
     def _log_faults(self):
         faults, due = [], 1
@@ -139,6 +198,7 @@ class Ends:
                 faults.append(f"the log has {line!r} where line {due} is due")
                 due = int(found.group(1)) if found else due
             due += 1
+        self.lines = due - 1
         return faults + ([] if due > 20 else [f"the log has {due - 1} lines only"])
 
     def _report_faults(self):

@@ -19,7 +19,7 @@
 #define WORKERS 4
 #define HELPERS 4
 #define ROUTES 16
-#define ONCES 512
+#define ONCES 4096
 #define BIRTHS_MAX 40 /* the runtime gives out 64 indices */
 #define BIRTH_GAP_NS 120000000
 #define TICK_US 2000
@@ -50,10 +50,7 @@ struct shared {
     } news;
     pthread_mutex_t party; /* one worker at a time meets the partner */
     pthread_barrier_t meeting;
-    uint64_t given, taken, serials;
-    mtx_t once_lock;
-    uint64_t once_calls;
-    uint64_t ran_by[ONCES];
+    uint64_t meetings, given, taken, serials;
     uint64_t flags; /* by `flag` */
     mtx_t plain, timed;
     cnd_t bell;
@@ -71,6 +68,11 @@ struct shared {
     int ports[2];
 };
 
+/* Who ran the routine. Not in struct shared: where no lock is near, only `onces` repeat it. */
+struct runs {
+    uint64_t by[ONCES];
+};
+
 struct worker {
     struct answerer answerer;
     struct shared *shared;
@@ -82,6 +84,7 @@ static pthread_rwlock_t prices_lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIAL
 static pthread_once_t onces[ONCES]; /* PTHREAD_ONCE_INIT is 0 */
 static once_flag flag = ONCE_FLAG_INIT;
 static struct shared *all; /* set before the threads start */
+static struct runs *runs;  /* likewise */
 
 static __thread uint64_t self;
 static __thread unsigned once_now;
@@ -341,6 +344,7 @@ static uint64_t do_news(struct shared *shared, uint32_t draw)
                                         &until);
     uint64_t digest = mix(shared->news.count, (uint64_t)result);
     pthread_mutex_unlock(&shared->news.lock);
+    usleep(draw % 1024);                    /* the poster goes on, but in a replay nobody sleeps */
     return mix(digest, shared->news.count); /* raced for */
 }
 
@@ -364,34 +368,36 @@ static uint64_t do_semaphore(struct shared *shared, uint32_t draw)
     return mix(digest, (uint64_t)value);
 }
 
+static void run_once(void)
+{
+    runs->by[once_now] = self;
+    if (once_now % 4 == 0)
+        usleep(100);
+    runs->by[once_now] += 100;
+}
+
+/* Two threads run for the same control. Who sleeps comes late, but in a replay nobody sleeps. */
+static uint64_t race(struct shared *shared, bool late)
+{
+    once_now = (unsigned)(shared->meetings % ONCES);
+    if (late)
+        usleep(200);
+    pthread_once(&onces[once_now], run_once);
+    return mix(once_now, runs->by[once_now]);
+}
+
 static uint64_t do_meeting(struct shared *shared, uint32_t draw)
 {
     pthread_mutex_lock(&shared->party);
     shared->given = draw;
+    shared->meetings++;
     linger(draw);
     int first = pthread_barrier_wait(&shared->meeting);
+    uint64_t digest = race(shared, draw & 1);
     int second = pthread_barrier_wait(&shared->meeting);
-    uint64_t digest = mix(shared->taken, shared->serials);
+    digest = mix(mix(digest, shared->taken), shared->serials);
     pthread_mutex_unlock(&shared->party);
     return mix(digest, (uint64_t)(first * 3 + second));
-}
-
-static void run_once(void)
-{
-    all->ran_by[once_now] = self;
-    if (once_now % 4 == 0)
-        usleep(100);
-    all->ran_by[once_now] += 100;
-}
-
-static uint64_t do_once(struct shared *shared, uint32_t draw)
-{
-    mtx_lock(&shared->once_lock);
-    once_now = (unsigned)(++shared->once_calls / 3 % ONCES);
-    mtx_unlock(&shared->once_lock);
-    linger(draw);
-    pthread_once(&onces[once_now], run_once);
-    return mix(once_now, shared->ran_by[once_now]);
 }
 
 /* ---- thread-specific values; threads of C11 ---- */
@@ -486,7 +492,7 @@ static uint64_t do_shelf(struct shared *shared, uint32_t draw)
 
 static uint64_t (*const deeds[])(struct shared *, uint32_t) = {
     do_read,  do_write,   do_rw_tries, do_prices, do_spin,      do_rte,      do_rte_rw,
-    do_ck,    do_mutexes, do_c11,      do_news,   do_semaphore, do_meeting,  do_once,
+    do_ck,    do_mutexes, do_c11,      do_news,   do_semaphore, do_meeting,  do_meeting,
     do_birth, do_keys,    do_shelf,    do_read,   do_read,      do_rw_tries,
 };
 #define DEEDS (sizeof deeds / sizeof *deeds)
@@ -548,7 +554,7 @@ static void *taker_run(void *argument)
         do_ck(shared, 48);
         struct timespec until = in_us(CLOCK_MONOTONIC, 900);
         if (sem_clockwait(&shared->credits, CLOCK_MONOTONIC, &until) != 0)
-            do_once(shared, 7);
+            do_c11(shared, 7);
     }
 }
 
@@ -559,7 +565,7 @@ static void *partner_run(void *argument)
     for (uint64_t last = 0;;) { /* it may touch what they share between the two barriers only */
         uint64_t first = pthread_barrier_wait(&shared->meeting) != 0;
         shared->serials += first + 1000 * last;
-        shared->taken = mix(shared->taken, shared->given);
+        shared->taken = mix(shared->taken, mix(shared->given, race(shared, ~shared->given & 1)));
         last = pthread_barrier_wait(&shared->meeting) != 0;
     }
 }
@@ -589,7 +595,6 @@ static void locks_init(struct shared *shared)
     pthread_cond_init(&shared->news.changed, NULL);
     pthread_mutex_init(&shared->party, NULL);
     pthread_barrier_init(&shared->meeting, NULL, 2);
-    mtx_init(&shared->once_lock, mtx_plain);
     mtx_init(&shared->plain, mtx_plain);
     mtx_init(&shared->timed, mtx_timed);
     cnd_init(&shared->bell);
@@ -612,6 +617,8 @@ int main(int argc, char **argv)
     }
     memset(&shared, 0, sizeof shared);
     all = &shared;
+    if ((runs = calloc(1, sizeof *runs)) == NULL)
+        die("locks: memory");
     locks_init(&shared);
     for (int i = 0; i < 2; i++)
         shared.ports[i] = answers_port(argv[1 + i]);

@@ -6,8 +6,9 @@
  * answers form one chain (answers.h).
  *
  * Threads. Four workers receive, each in its own way (blocking, poll, batches, two on one socket);
- * two helpers do jobs for them through a queue; two spinners pass a baton by plain stores; a
- * sleeper waits for ticks; main ticks. Workers start short-lived threads now and then.
+ * two helpers do jobs for them through a queue; two spinners pass batons by plain stores; a
+ * sleeper waits for ticks, a dozer for nothing; a keeper holds a mutex that workers try; main
+ * ticks. Workers start short-lived threads now and then.
  *
  * What they share lies in main's stack (struct shared), on the heap, and in the racy words below.
  * Locks in the order they are taken: outer, nested, jobs.lock, pool.lock, births.lock, chain.lock.
@@ -24,10 +25,12 @@
 #define POOL 32
 #define JOBS 4
 #define BATCH 8
-#define BIRTHS_MAX 40 /* the runtime gives out 64 indices, 10 of them to the threads that stay */
+#define BIRTHS_MAX 40 /* the runtime gives out 64 indices, 12 of them to the threads that stay */
 #define BIRTH_GAP_NS 120000000
 #define DEPTH 12
 #define TICK_US 2000
+#define BATONS 4
+#define DOZE_US 1000000000u
 #define TICKS_PRINTED 64
 
 /* ---- racy words: no lock anywhere ---- */
@@ -36,7 +39,7 @@ static uint64_t now_word;          /* written by main */
 static uint8_t phase;              /* written by main */
 static uint16_t last_worker;       /* written by all workers, the last one wins */
 static uint32_t progress[WORKERS]; /* each written by its worker, read by all */
-static uint32_t baton;             /* written by the spinner whose turn it is */
+static uint32_t batons[BATONS];    /* each written by the spinner whose turn it is */
 static int stopped;                /* never written while threads run */
 
 struct job {
@@ -205,7 +208,8 @@ static uint64_t do_racy(struct worker *worker)
     last_worker = (uint16_t)(worker->index * 1000 + worker->draw % 1000);
     for (unsigned i = 0; i < WORKERS; i++)
         digest = mix(digest, progress[i]);
-    digest = mix(digest, baton);
+    for (unsigned b = 0; b < BATONS; b++)
+        digest = mix(digest, batons[b]);
     digest = mix(digest, last_worker);
     progress[worker->index]++;
     return digest;
@@ -451,17 +455,40 @@ struct spinner {
     uint32_t side;
 };
 
-/* Two threads that pass a word to and fro without any lock, now and then without patience. */
+static uint32_t look_at(const uint32_t *baton, uint32_t given)
+{
+    uint32_t seen = *baton;
+    if (seen < given) {
+        fprintf(stderr, "torture: a baton went back from %u to %u\n", given, seen);
+        exit(1);
+    }
+    return seen;
+}
+
+/* Waits until the baton is on this side, now and then without patience, and gives it back. */
+static void pass_baton(uint32_t *baton, uint32_t side, unsigned turn, uint32_t *given)
+{
+    while ((look_at(baton, *given) & 1) != side)
+        if (turn % 16 >= 12)
+            sched_yield();
+        else if (turn % 16 != 0)
+            usleep(30);
+    *given = ++*baton;
+}
+
+/*
+ * Two threads that pass words to and fro without any lock. One word was written last by this side,
+ * the next one by that: memory is only right after a takeover if the order of the stores is,
+ * whichever thread's replay is the faster one. The second pair rests longer, for a kill in the
+ * middle of a turn.
+ */
 static void *spinner_run(void *argument)
 {
     const struct spinner *spinner = argument;
+    uint32_t given[BATONS] = {0};
     for (unsigned turn = 0;; turn++) {
-        while ((baton & 1) != spinner->side)
-            if (turn % 16 >= 12)
-                sched_yield();
-            else if (turn % 16 != 0)
-                usleep(30);
-        baton++;
+        for (unsigned b = 0; b < (turn % 16 < 12 && turn % 4 == 1 ? BATONS : 2); b++)
+            pass_baton(&batons[b], spinner->side ^ (b & 1), turn, &given[b]);
         usleep(1900 + 100 * spinner->side);
     }
     return NULL;
@@ -480,7 +507,39 @@ static void *sleeper_run(void *argument)
     return NULL;
 }
 
+/*
+ * Holds the mutex that do_tries wants for longer than a timed lock waits. A replay does not sleep,
+ * so that only the order lets these fail again.
+ */
+static void *keeper_run(void *argument)
+{
+    struct shared *shared = argument;
+    for (;;) {
+        pthread_mutex_lock(&shared->timed);
+        shared->timed_count++;
+        usleep(1500);
+        pthread_mutex_unlock(&shared->timed);
+        usleep(1500);
+    }
+    return NULL;
+}
+
+/* Sleeps through it all: no snapshot waits for it. */
+static void *dozer_run(void *argument)
+{
+    for (;;)
+        usleep(DOZE_US);
+    return argument;
+}
+
 /* ---- main ---- */
+
+static void start(void *(*run)(void *), void *argument)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, argument) != 0)
+        die("torture: thread");
+}
 
 static void tick(struct shared *shared, uint64_t ticks)
 {
@@ -500,7 +559,6 @@ int main(int argc, char **argv)
 {
     struct shared shared;
     struct spinner spinners[2] = {{0}, {1}};
-    pthread_t threads[HELPERS + 3];
     pthread_mutexattr_t recursive;
 
     if (argc != 3) {
@@ -536,15 +594,13 @@ int main(int argc, char **argv)
         if (pthread_create(&worker->thread, NULL, worker_run, worker) != 0)
             die("torture: thread");
     }
-    unsigned started = 0;
-    for (; started < HELPERS; started++)
-        if (pthread_create(&threads[started], NULL, helper_run, &shared) != 0)
-            die("torture: thread");
+    for (unsigned h = 0; h < HELPERS; h++)
+        start(helper_run, &shared);
     for (unsigned s = 0; s < 2; s++)
-        if (pthread_create(&threads[started++], NULL, spinner_run, &spinners[s]) != 0)
-            die("torture: thread");
-    if (pthread_create(&threads[started], NULL, sleeper_run, &shared) != 0)
-        die("torture: thread");
+        start(spinner_run, &spinners[s]);
+    start(sleeper_run, &shared);
+    start(keeper_run, &shared);
+    start(dozer_run, NULL);
     for (uint64_t ticks = 1;; ticks++)
         tick(&shared, ticks);
 }

@@ -8,7 +8,8 @@
  * ends the program when no alarm comes for seconds, and so does the thread that waits by sigwait.
  *
  * Signals: SIGALRM (an interval, main sleeps through it), SIGUSR2 (timer_create, sigwait), SIGHUP
- * (worker 0 to worker 1, which waits in recv), SIGTERM from outside: the program ends normally.
+ * (worker 0 to worker 1, which waits in recv; worker 1 to the sleeper and back). From outside:
+ * SIGTERM, the program ends normally; SIGQUIT, it does what replay cannot repeat.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -40,7 +41,7 @@ struct worker {
     pthread_t thread;
     uint64_t deeds, clocks[12];
     int64_t cpu_ns;
-    unsigned short seed48[3];
+    unsigned short seed48[3], shadow_seed48[3];
     /* what libc gave, and a copy of it */
     char *mapping, *variable, *error, *place;
     struct tm *calendar, calendar_copy;
@@ -62,9 +63,9 @@ static pthread_mutex_t sleeper_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t sleeper_condition = PTHREAD_COND_INITIALIZER;
 static uint64_t sleeper_woken;
 
-static _Thread_local uint64_t hangups;
+static _Thread_local volatile uint64_t hangups;
 static uint64_t alarms; /* main only, and its handler */
-static volatile sig_atomic_t over;
+static volatile sig_atomic_t over, forbidden;
 static char *built; /* by a constructor */
 
 static void wrong(const char *what)
@@ -123,14 +124,17 @@ static uint64_t draw_all(struct worker *self)
     drand48_r(&shadow48, &expected_real);
     real = drand48();
     must(real == expected_real, "drand48's state");
-    long low, expected_low;
+    long low, own, expected_low;
     lrand48_r(&shadow48, &expected_low);
     low = lrand48();
     must(low == expected_low, "lrand48's state");
+    nrand48_r(self->shadow_seed48, &shadow48, &expected_low);
+    own = nrand48(self->seed48); /* its state is the caller's, its parameters are lcong48's */
+    must(own == expected_low, "lcong48's parameters");
     pthread_mutex_unlock(&draw_lock);
     seen = mix(seen, (uint64_t)expected);
     seen = mix(seen, (uint64_t)low);
-    seen = mix(seen, (uint64_t)nrand48(self->seed48));
+    seen = mix(seen, (uint64_t)own);
     must(getentropy(bytes, sizeof bytes) == 0, "getentropy");
     for (size_t i = 0; i < sizeof bytes; i++)
         seen = mix(seen, bytes[i]);
@@ -284,8 +288,12 @@ static uint64_t deed(void *argument, uint32_t draw)
     pthread_mutex_lock(&sleeper_lock);
     uint64_t woken = sleeper_woken;
     pthread_mutex_unlock(&sleeper_lock);
-    if (self->answerer.index == 1)
+    if (self->answerer.index == 1) { /* the sleeper answers */
+        uint64_t before = hangups;
         pthread_kill(sleeper_thread, SIGHUP);
+        while (draw % 16 == 0 && hangups == before)
+            sched_yield();
+    }
     must(self->deeds < 500 || woken > 0, "the way to a waiting thread");
     return mix(mix(seen, hangups), woken);
 }
@@ -310,10 +318,12 @@ static void *work(void *argument)
 
 static void *sleep_for_ever(void *argument)
 {
+    const struct worker *caller = argument;
     pthread_mutex_lock(&sleeper_lock);
     for (;;) {
         pthread_cond_wait(&sleeper_condition, &sleeper_lock);
         sleeper_woken += hangups;
+        pthread_kill(caller->thread, SIGHUP);
     }
     return argument;
 }
@@ -355,6 +365,11 @@ static void on_end(int signal, siginfo_t *info, void *context)
     over = signal == SIGTERM && info->si_signo == SIGTERM;
 }
 
+static void on_quit(int signal)
+{
+    forbidden = signal == SIGQUIT;
+}
+
 static void block(int signal, int how)
 {
     sigset_t set;
@@ -377,6 +392,12 @@ static void prepare(void)
     srandom(12345);
     srand48_r(54321, &shadow48);
     srand48(54321);
+    double expected;
+    drand48_r(&shadow48, &expected);
+    must(drand48() == expected, "srand48's seed");
+    unsigned short parameters[7] = {5, 4, 3, 0x1235, 0xbeef, 7, 77}; /* start, factor, addend */
+    lcong48_r(parameters, &shadow48);
+    lcong48(parameters);
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         die("values: setrlimit");
     umask(0);
@@ -384,10 +405,12 @@ static void prepare(void)
     install(SIGALRM, on_alarm, 0);
     struct sigaction end = {.sa_sigaction = on_end, .sa_flags = SA_SIGINFO};
     sigaction(SIGTERM, &end, NULL);
+    install(SIGQUIT, on_quit, 0);
     must(atexit(goodbye) == 0, "atexit");
     block(SIGUSR2, SIG_BLOCK); /* in all threads to come */
     block(SIGALRM, SIG_BLOCK);
     block(SIGTERM, SIG_BLOCK);
+    block(SIGQUIT, SIG_BLOCK);
 }
 
 int main(int argc, char **argv)
@@ -406,13 +429,14 @@ int main(int argc, char **argv)
         snprintf(self->name, sizeof self->name, "worker-%d", (int)i);
         setenv(self->variable, "0", 1);
     }
-    pthread_create(&sleeper_thread, NULL, sleep_for_ever, NULL);
+    pthread_create(&sleeper_thread, NULL, sleep_for_ever, &workers[1]);
     pthread_setname_np(sleeper_thread, "sleeper"); /* maybe before it runs */
     for (uint64_t i = 0; i < WORKERS; i++)
         pthread_create(&workers[i].thread, NULL, work, &workers[i]);
     pthread_create(&waiter_thread, NULL, wait_for_ticks, NULL);
     block(SIGALRM, SIG_UNBLOCK);
     block(SIGTERM, SIG_UNBLOCK);
+    block(SIGQUIT, SIG_UNBLOCK);
 
     struct itimerval every = {.it_value = {.tv_usec = 5000}, .it_interval = {.tv_usec = 5000}};
     setitimer(ITIMER_REAL, &every, NULL);
@@ -423,7 +447,12 @@ int main(int argc, char **argv)
         if (nanosleep(&pause, &left) == 0 || errno != EINTR || left.tv_sec > 30)
             wrong("the alarm");
         int64_t now = clock_ns();
-        must(alarms != seen || over, "the alarm's handler");
+        must(alarms != seen || over || forbidden, "the alarm's handler");
+        if (forbidden) {
+            setsid();
+            fprintf(stderr, "values: setsid was not refused\n");
+            exit(3);
+        }
         must(now - last < SILENCE_NS, "the alarm's interval");
         last = now;
         seen = alarms;
