@@ -1,6 +1,7 @@
 /*
- * Format: one line, "palisade-epoch 1 N", N decimal. Written to NAME.epoch.new, synced, renamed
- * over NAME.epoch, and the directory synced: after a power failure one of the two is there whole.
+ * Format: one line, "palisade-epoch 2 N open" or "... ended", N decimal. Written to NAME.epoch.new,
+ * synced, renamed over NAME.epoch, and the directory synced: after a power failure one of the two
+ * is there whole.
  */
 #include "epoch_file.h"
 
@@ -31,12 +32,12 @@ static enum status disk_trouble(const char *directory, const char *name, const c
     return STATUS_DISK;
 }
 
-/* 0 and the epoch (0 when there is no file); -errno; -EBADMSG when damaged. */
-static int epoch_read(int directory, const char *name, uint32_t *epoch)
+/* 0 and the state (epoch 0 when there is no file); -errno; -EBADMSG when damaged. */
+static int epoch_read(int directory, const char *name, struct epoch_state *state)
 {
-    char line[LINE_BYTES];
+    char line[LINE_BYTES], word[8];
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-    *epoch = 0;
+    *state = (struct epoch_state){0};
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
     ssize_t got = read(fd, line, sizeof line - 1);
@@ -46,14 +47,17 @@ static int epoch_read(int directory, const char *name, uint32_t *epoch)
         return error;
     line[got] = 0;
     int end = 0;
-    if (sscanf(line, "palisade-epoch 1 %" SCNu32 "%n", epoch, &end) != 1 ||
+    if (sscanf(line, "palisade-epoch 2 %" SCNu32 " %5[a-z]%n", &state->number, word, &end) != 2 ||
         strcmp(line + end, "\n"))
         return -EBADMSG;
-    return 0;
+    state->open = strcmp(word, "open") == 0;
+    if (!state->open && strcmp(word, "ended"))
+        return -EBADMSG;
+    return state->open && !state->number ? -EBADMSG : 0;
 }
 
 enum status epoch_file_open(struct epoch_file **out, const char *directory, const char *name,
-                            uint32_t *epoch, char *why)
+                            struct epoch_state *state, char *why)
 {
     struct epoch_file *file = calloc(1, sizeof *file);
     if (!file) {
@@ -89,18 +93,18 @@ enum status epoch_file_open(struct epoch_file **out, const char *directory, cons
         status = STATUS_BUSY;
         goto fail;
     }
-    int error = epoch_read(file->directory, file->name, epoch);
+    int error = epoch_read(file->directory, file->name, state);
     if (error) {
         status =
             disk_trouble(directory, name,
-                         error == -EBADMSG ? "damaged (not \"palisade-epoch 1 N\"); restore it "
-                                             "with the highest epoch ever used"
+                         error == -EBADMSG ? "damaged (not \"palisade-epoch 2 N open|ended\"); "
+                                             "restore it with the highest epoch ever used"
                                            : strerror(-error),
                          why);
         goto fail;
     }
     /* A disk that takes no writes is noticed now, not at the takeover. */
-    error = epoch_file_write(file, *epoch);
+    error = epoch_file_write(file, *state);
     if (error) {
         status = disk_trouble(directory, name, strerror(-error), why);
         goto fail;
@@ -123,10 +127,11 @@ void epoch_file_close(struct epoch_file *file)
     free(file);
 }
 
-int epoch_file_write(struct epoch_file *file, uint32_t epoch)
+int epoch_file_write(struct epoch_file *file, struct epoch_state state)
 {
     char line[LINE_BYTES], next[NAME_BYTES + 8];
-    int length = snprintf(line, sizeof line, "palisade-epoch 1 %" PRIu32 "\n", epoch);
+    int length = snprintf(line, sizeof line, "palisade-epoch 2 %" PRIu32 " %s\n", state.number,
+                          state.open ? "open" : "ended");
 
     snprintf(next, sizeof next, "%s.new", file->name);
     int fd = openat(file->directory, next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

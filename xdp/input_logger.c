@@ -4,7 +4,8 @@
  *
  * Packets count from the first reign on: what arrives while no NF was ever there is dropped, as
  * a box that is switched off drops it. Between a master's death and its successor everything is
- * kept.
+ * kept, and from the start on when the epoch on disk is open: its master may live, and have been
+ * fed by the input logger before this one (R16).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct input_logger {
     struct epoch_file *epochs;
     uint64_t incarnation;
     struct peer *reigning; /* NULL: nobody is fed */
+    uint64_t claimant;     /* of the last reign, 0: none since the start */
     bool collecting;       /* somebody reigned, and did not end its reign */
     bool full;             /* the ring has no room for a batch: frames stay in the socket */
     uint64_t dropped_idle, dropped_long, dropped_full, reigns, stale;
@@ -36,15 +38,14 @@ struct input_logger {
 static enum status start(struct logger *logger, char *why)
 {
     struct input_logger *il = calloc(1, sizeof *il);
-    uint32_t epoch;
+    struct epoch_state epoch;
 
     if (!il) {
         snprintf(why, WHY_BYTES, "out of memory");
         return STATUS_MEMORY;
     }
     logger->state = il;
-    enum status status = epoch_file_open(&il->epochs, logger->options.state,
-                                         logger->behaviour->defaults->program, &epoch, why);
+    enum status status = epoch_start(logger, &il->epochs, &epoch, why);
     if (status != STATUS_OK)
         return status;
     do {
@@ -53,11 +54,12 @@ static enum status start(struct logger *logger, char *why)
             return STATUS_KERNEL;
         }
     } while (!il->incarnation);
-    il->log = input_log_create(logger->options.memory_bytes, epoch, il->incarnation);
+    il->log = input_log_create(logger->options.memory_bytes, epoch.number, il->incarnation);
     if (!il->log) {
         snprintf(why, WHY_BYTES, "out of memory: give less with --memory");
         return STATUS_MEMORY;
     }
+    il->collecting = logger->reign_open = epoch.open;
     return STATUS_OK;
 }
 
@@ -154,11 +156,15 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     struct input_claim claim = message->reign.claim;
     if (!message->reign.claimant || message->reign.claimant != peer->claimant)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "REIGN for another than who said HELLO");
+    /* A newcomer is not fed what another was: that may be in the world already. */
+    if (!claim.of && il->claimant && il->claimant != message->reign.claimant)
+        claim = (struct input_claim){.of = il->incarnation, .from = state.unsent};
     int error = input_log_reign(il->log, epoch, message->reign.claimant, &claim);
     if (error == -ENODATA)
         return peer_refuse(logger, peer, STATUS_UNREACHABLE,
-                           "the packets it needs died with another input logger: the state of the "
-                           "dead master cannot be recovered");
+                           "the packets it needs died with the input logger before this one: the "
+                           "state of the dead master cannot be recovered; to begin anew, start the "
+                           "output logger again with --forget");
     if (error == -ERANGE)
         return peer_refuse(logger, peer, STATUS_FENCED,
                            "packets from %llu on are wanted, kept are %llu to %llu",
@@ -168,13 +174,19 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
         return peer_refuse(logger, peer, STATUS_FENCED,
                            "epoch %u is not the newest or has another master: %u reigns", epoch,
                            state.epoch);
+    struct peer *before = il->reigning;
     il->reigning = NULL; /* until the disk has it, nobody is fed */
-    error = epoch_persist(logger, il->epochs, epoch, ports_keep);
+    if (before && before != peer && !before->leaving)
+        peer_refuse(logger, before, STATUS_FENCED,
+                    "this process lost its reign: epoch %u has begun", epoch);
+    error = epoch_persist(logger, il->epochs, (struct epoch_state){.number = epoch, .open = true},
+                          ports_keep);
     if (error)
         return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
                            logger->options.state, strerror(-error));
     il->reigning = peer;
-    il->collecting = true;
+    il->claimant = peer->claimant;
+    il->collecting = logger->reign_open = true;
     il->reigns++;
     link_set_epoch(wire_link(peer->device->wire), epoch, 0);
     const struct message answer = {
@@ -197,7 +209,12 @@ static void reign_end(struct logger *logger)
     input_log_state(il->log, &state);
     input_log_truncate(il->log, state.epoch, state.next);
     il->reigning = NULL;
-    il->collecting = false;
+    il->collecting = logger->reign_open = false;
+    int error =
+        epoch_persist(logger, il->epochs, (struct epoch_state){.number = state.epoch}, ports_keep);
+    if (error)
+        logger_say(logger, "the end of epoch %u cannot be written to %s: %s", state.epoch,
+                   logger->options.state, strerror(-error));
     journal_event(logger->journal, "master_ended", "{s:I}", "epoch", (json_int_t)state.epoch);
 }
 

@@ -184,6 +184,25 @@ enum status lifeline_connect(struct lifeline **line, const char *address, uint16
     return STATUS_OK;
 }
 
+int lifeline_connect_start(struct lifeline **line, const char *address, uint16_t port)
+{
+    struct addrinfo *to = address_resolve(address, port, 0);
+    if (!to)
+        return -EINVAL;
+    int error = 0;
+    int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || (connect(fd, to->ai_addr, to->ai_addrlen) < 0 && errno != EINPROGRESS))
+        error = -errno;
+    freeaddrinfo(to);
+    if (error) {
+        if (fd >= 0)
+            close(fd);
+        return error;
+    }
+    *line = lifeline_create(fd);
+    return *line ? 0 : -ENOMEM;
+}
+
 enum status lifeline_listen(int *listener, const char *address, uint16_t port, char *why)
 {
     struct addrinfo *at = address_resolve(address, port, AI_PASSIVE);

@@ -16,6 +16,11 @@ struct lifeline;
  * `timeout_ms` has passed (a logger may start a moment later). */
 enum status lifeline_connect(struct lifeline **line, const char *address, uint16_t port,
                              int timeout_ms, char *why);
+/*
+ * Begins to connect and returns at once: 0 or -errno. Messages may be sent before the peer is
+ * there; that nobody is there is told by lifeline_service, as -EPIPE.
+ */
+int lifeline_connect_start(struct lifeline **line, const char *address, uint16_t port);
 enum status lifeline_listen(int *listener, const char *address, uint16_t port, char *why);
 struct lifeline *lifeline_accept(int listener);
 void lifeline_close(struct lifeline *line);

@@ -315,6 +315,8 @@ int logger_run(const struct behaviour *behaviour, int argc, char **argv)
         mlockall(MCL_CURRENT | MCL_ONFAULT);
         loop(&logger);
         status = logger.status;
+        for (uint32_t i = 0; i < logger.options.port_count; i++)
+            port_stays_shut(&logger.ports[i], logger.reign_open);
         journal_object(logger.journal, "counters", logger_counters(&logger));
         journal_event(logger.journal, "end", "{s:i}", "status", (int)status);
     }

@@ -38,6 +38,7 @@ struct peer {
     bool greeted;  /* WELCOME sent, the link is up */
     bool leaving;  /* to be dropped by the loop */
     enum role role;
+    uint32_t epoch; /* a master that comes back: under which it reigns; else 0 (R16) */
     uint64_t claimant;
     char identity[IDENTITY_MAX_BYTES];
     int64_t accepted_ns, serviced_ns;
@@ -84,6 +85,7 @@ struct logger {
     struct peer *peers[PEERS_MAX];
     int listener, signals;
     int64_t now_ns;
+    bool reign_open; /* the epoch's reign has not ended: its ports stay shut when we end */
     bool stopping;
     enum status status; /* to exit with */
     uint64_t refusals, frames_unexpected;

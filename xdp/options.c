@@ -16,6 +16,7 @@ enum key {
     KEY_JOURNAL = 'j',
     KEY_QUEUE = 'q',
     KEY_EXIT_WITHOUT_BACKUP = 0x100,
+    KEY_FORGET,
 };
 
 struct parsing {
@@ -102,6 +103,9 @@ static error_t option_parse(int key, char *text, struct argp_state *state)
             return ARGP_ERR_UNKNOWN;
         options->exit_without_backup = true;
         return 0;
+    case KEY_FORGET:
+        options->forget = true;
+        return 0;
     case ARGP_KEY_ARG:
         argp_failure(state, STATUS_USAGE, 0, "\"%s\" is not expected here", text);
         return 0;
@@ -136,6 +140,10 @@ void options_parse(struct options *options, const struct options_defaults *defau
         {"state", KEY_STATE, "DIRECTORY", 0, "Where the epoch is kept; must survive a reboot", 0},
         {"journal", KEY_JOURNAL, "FILE", 0, "Append what happens as JSON lines", 0},
         {"queue", KEY_QUEUE, "N", 0, "Queue of the ports' devices to use", 0},
+        {"forget", KEY_FORGET, NULL, 0,
+         "Give up a reign that did not end: its master died, and so did what this logger kept of "
+         "it. For a person to decide, never for a supervisor's command line",
+         0},
         {"exit-without-backup", KEY_EXIT_WITHOUT_BACKUP, NULL, defaults->output ? 0 : OPTION_HIDDEN,
          "End with status 75 when the master dies and no backup is there, instead "
          "of waiting for one",

@@ -22,6 +22,7 @@ struct options {
     uint64_t memory_bytes;
     const char *state;   /* directory */
     const char *journal; /* file, or NULL */
+    bool forget;         /* what an open reign left behind is given up */
     bool exit_without_backup;
 };
 

@@ -42,7 +42,7 @@ void output_frame(struct output_logger *ol, struct peer *peer, const struct fram
 {
     int error = -EBADMSG;
 
-    if (peer != ol->master) {
+    if (peer != ol->master || ol->reign != REIGN_MASTER) {
         ol->unexpected_frames++;
         return;
     }
@@ -79,9 +79,20 @@ static int image_pages(struct output_logger *ol, const struct message *message)
                     "is used up");
         images_feed_stop(ol->images);
         ol->backup = NULL;
+        output_unprotected(ol, "backup_lost");
         error = images_pages(ol->images, &message->image_pages);
     }
     return error;
+}
+
+/* Until there is a base the logs alone make nothing stable; this image will, with them (R16). */
+static void image_stored(struct output_logger *ol, struct peer *peer, uint64_t number)
+{
+    const struct message stored = {
+        .kind = MESSAGE_IMAGE_STORED, .epoch = ol->epoch, .number = {.number = number}};
+
+    if (!images_base(ol->images))
+        peer_send(ol->logger, peer, &stored);
 }
 
 static int image_message(struct output_logger *ol, struct peer *peer, const struct message *message)
@@ -104,6 +115,8 @@ static int image_message(struct output_logger *ol, struct peer *peer, const stru
         error = images_end(ol->images, message->number.number, &mark);
         if (!error)
             error = output_log_snapshot(ol->log, message->epoch, mark);
+        if (!error)
+            image_stored(ol, peer, message->number.number);
         break;
     }
     if (error == -ENOSPC || error == -ENOMEM)
@@ -119,16 +132,21 @@ static int image_message(struct output_logger *ol, struct peer *peer, const stru
 static int master_message(struct output_logger *ol, struct peer *peer,
                           const struct message *message)
 {
-    switch (message->kind) {
-    case MESSAGE_IMAGE_BEGIN:
-    case MESSAGE_IMAGE_PAGES:
-    case MESSAGE_IMAGE_END:
+    bool image = message->kind == MESSAGE_IMAGE_BEGIN || message->kind == MESSAGE_IMAGE_PAGES ||
+                 message->kind == MESSAGE_IMAGE_END;
+
+    if (image && ol->reign == REIGN_MASTER)
         return image_message(ol, peer, message);
+    switch (message->kind) {
+    case MESSAGE_RESUME:
+        return return_resume(ol, peer, message);
     case MESSAGE_EFFECTS:
         if (message->number.thread >= THREADS_MAX)
             return peer_refuse(ol->logger, peer, STATUS_PROTOCOL, "effects of thread %u",
                                message->number.thread);
-        output_log_effects(ol->log, message->epoch, message->number.thread, message->number.number);
+        if (ol->reign == REIGN_MASTER) /* else RESUME will tell them all */
+            output_log_effects(ol->log, message->epoch, message->number.thread,
+                               message->number.number);
         return 0;
     case MESSAGE_REFUSE:
         ol->ended = message->refuse.status == STATUS_OK;

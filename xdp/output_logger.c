@@ -44,14 +44,25 @@ static void ports_flush(struct logger *logger)
         port_sender_flush(&ol->senders[i], logger);
 }
 
+static int epoch_write(struct output_logger *ol, struct epoch_state state)
+{
+    int error = epoch_persist(ol->logger, ol->epochs, state, ports_flush);
+
+    if (!error) {
+        ol->epoch = state.number;
+        ol->open = state.open;
+    }
+    return error;
+}
+
+int output_epoch_write(struct output_logger *ol, bool open)
+{
+    return epoch_write(ol, (struct epoch_state){.number = ol->epoch, .open = open});
+}
+
 static int action_persist_epoch(void *context, uint32_t epoch)
 {
-    struct output_logger *ol = context;
-    int error = epoch_persist(ol->logger, ol->epochs, epoch, ports_flush);
-
-    if (!error)
-        ol->epoch = epoch;
-    return error;
+    return epoch_write(context, (struct epoch_state){.number = epoch, .open = true});
 }
 
 static void action_committed(void *context, uint64_t number)
@@ -62,7 +73,7 @@ static void action_committed(void *context, uint64_t number)
         .kind = MESSAGE_COMMITTED, .epoch = ol->epoch, .number = {.number = number}};
 
     ol->commits++;
-    ol->wanted = ol->imaging = false;
+    ol->wanted = ol->imaging = ol->resumed = false;
     if (ol->master)
         peer_send(ol->logger, ol->master, &message);
     journal_event(ol->logger->journal, "image_committed", "{s:I,s:I}", "number", (json_int_t)number,
@@ -94,11 +105,33 @@ void output_reign_reset(struct output_logger *ol)
         images_feed_start(ol->images);
     ol->master = NULL;
     ol->reign = REIGN_NONE;
-    ol->ended = ol->wanted = ol->imaging = false;
+    if (ol->open)
+        return_await(ol);
+    ol->ended = ol->wanted = ol->imaging = ol->resumed = false;
     if (!log_create(ol)) {
         logger_say(ol->logger, "out of memory for the logs");
         logger_end(ol->logger, STATUS_MEMORY);
     }
+}
+
+void output_reign_end(struct output_logger *ol)
+{
+    int error = output_epoch_write(ol, false);
+
+    if (error)
+        logger_say(
+            ol->logger,
+            "the end of epoch %u cannot be written to %s (%s): should this logger die before "
+            "the next master comes, start it with --forget",
+            ol->epoch, ol->logger->options.state, strerror(-error));
+    ol->open = false;
+    protection_end(&ol->protection, ol->logger->now_ns);
+    output_reign_reset(ol);
+}
+
+void output_unprotected(struct output_logger *ol, const char *cause)
+{
+    protection_lost(&ol->protection, ol->logger->journal, ol->logger->now_ns, cause);
 }
 
 static enum status start(struct logger *logger, char *why)
@@ -111,10 +144,17 @@ static enum status start(struct logger *logger, char *why)
     }
     logger->state = ol;
     ol->logger = logger;
-    enum status status = epoch_file_open(&ol->epochs, logger->options.state,
-                                         logger->behaviour->defaults->program, &ol->epoch, why);
+    struct epoch_state epoch;
+    enum status status = epoch_start(logger, &ol->epochs, &epoch, why);
     if (status != STATUS_OK)
         return status;
+    ol->epoch = epoch.number;
+    ol->open = epoch.open;
+    if (ol->open) {
+        logger->now_ns = logger_clock_ns();
+        return_await(ol);
+        output_unprotected(ol, "started");
+    }
     for (uint32_t i = 0; i < logger->options.port_count; i++)
         ol->senders[i].port = &logger->ports[i];
     ol->images = images_create(logger->options.memory_bytes);
@@ -165,26 +205,43 @@ static bool is_fenced(const struct output_logger *ol, uint64_t claimant)
     return false;
 }
 
-static int master_hello(struct output_logger *ol, struct peer *peer)
+/* A master without a past. */
+static int first_hello(struct output_logger *ol, struct peer *peer)
 {
     uint32_t epoch;
 
-    if (is_fenced(ol, peer->claimant))
-        return peer_refuse(ol->logger, peer, STATUS_FENCED,
-                           "this process lost its reign: epoch %u has begun", ol->epoch);
-    if (ol->reign == REIGN_MASTER)
+    if (ol->reign == REIGN_MASTER || ol->reign == REIGN_RETURNS)
         return peer_refuse(ol->logger, peer, STATUS_BUSY,
                            "another master reigns under epoch %u: start this one as a backup",
                            ol->epoch);
+    if (ol->reign == REIGN_ORPHAN)
+        return peer_refuse(ol->logger, peer, STATUS_BUSY,
+                           "the state of epoch %u died with the output logger before this one, "
+                           "unless its master lives and comes back; to give it up, start this "
+                           "logger again with --forget",
+                           ol->epoch);
     if (ol->reign != REIGN_NONE)
         return peer_refuse(ol->logger, peer, STATUS_BUSY,
-                           "the state of a dead master waits here: start this NF as a backup");
+                           "the state of a dead master waits here: start this NF as a backup; to "
+                           "give it up, start this logger again with --forget");
     int error = output_log_start(ol->log, &epoch);
     if (error)
         return peer_refuse(ol->logger, peer, error == -EBUSY ? STATUS_BUSY : STATUS_DISK,
                            "the epoch cannot be raised in %s: %s", ol->logger->options.state,
                            strerror(-error));
     ol->reign = REIGN_MASTER;
+    output_unprotected(ol, "started");
+    return 0;
+}
+
+static int master_hello(struct output_logger *ol, struct peer *peer)
+{
+    if (is_fenced(ol, peer->claimant))
+        return peer_refuse(ol->logger, peer, STATUS_FENCED,
+                           "this process lost its reign: epoch %u has begun", ol->epoch);
+    int error = peer->epoch ? return_hello(ol, peer) : first_hello(ol, peer);
+    if (error)
+        return error;
     ol->master = peer;
     memcpy(ol->identity, peer->identity, sizeof ol->identity);
     if (ol->backup && strcmp(ol->backup->identity, ol->identity))
@@ -197,7 +254,8 @@ static int backup_hello(struct output_logger *ol, struct peer *peer)
     if (is_fenced(ol, peer->claimant))
         return peer_refuse(ol->logger, peer, STATUS_FENCED,
                            "this process lost its reign: epoch %u has begun", ol->epoch);
-    if (ol->reign != REIGN_NONE && strcmp(ol->identity, peer->identity))
+    bool known = ol->reign != REIGN_NONE && ol->reign != REIGN_ORPHAN;
+    if (known && strcmp(ol->identity, peer->identity))
         return refuse_identity(ol, peer, ol->identity);
     if (ol->backup && !ol->backup->leaving)
         return peer_refuse(ol->logger, peer, STATUS_BUSY, "a backup is attached already");
@@ -223,6 +281,8 @@ static void greeted(struct logger *logger, struct peer *peer)
     /* A backup's link hears everything until GO: it has nothing to say but acknowledgements. */
     if (peer == ol->master)
         link_set_epoch(wire_link(peer->device->wire), ol->epoch, ol->epoch);
+    if (ol->reign == REIGN_RETURNS && peer == ol->master)
+        link_set_credit(wire_link(peer->device->wire), 0); /* nothing before GO */
 }
 
 static void lost(struct logger *logger, struct peer *peer, int error)
@@ -234,15 +294,24 @@ static void lost(struct logger *logger, struct peer *peer, int error)
         images_feed_stop(ol->images);
         ol->backup = NULL;
         journal_event(logger->journal, "backup_lost", "{s:s}", "cause", cause);
+        if (ol->reign != REIGN_NONE)
+            output_unprotected(ol, "backup_lost");
         if (ol->reign == REIGN_REPLAY)
             takeover_again(ol);
     } else if (peer == ol->master && ol->ended) {
         logger_say(logger, "the master ended");
         journal_event(logger->journal, "master_ended", "{s:I}", "epoch", (json_int_t)ol->epoch);
-        output_reign_reset(ol);
+        output_reign_end(ol);
         if (ol->backup)
             peer_refuse(logger, ol->backup, STATUS_OK, "the master ended: nothing to take over");
+    } else if (peer == ol->master && ol->reign == REIGN_RETURNS) {
+        return_lost(ol, cause);
     } else if (peer == ol->master) {
+        takeover_drain(ol);
+        if (ol->resumed) {
+            return_lost(ol, cause);
+            return;
+        }
         if (error == -ETIMEDOUT) /* should it wake, it learns why */
             lifeline_send(peer->line, &(struct message){
                                           .kind = MESSAGE_REFUSE,
@@ -301,9 +370,12 @@ static uint32_t step(struct logger *logger)
         if (sent < 0 && sent != -EPIPE)
             peer_drop(ol->backup);
         work += sent > 0 ? (uint32_t)sent : 0;
+        if (ol->reign == REIGN_MASTER && images_base(ol->images) && images_fed(ol->images))
+            protection_gained(&ol->protection, logger->journal, logger->now_ns);
     }
     if (ol->reign == REIGN_LOST || ol->reign == REIGN_REPLAY)
         work += takeover_step(ol);
+    return_step(ol);
     for (uint32_t i = 0; i < logger->options.port_count; i++)
         work += port_sender_flush(&ol->senders[i], logger);
     return work;
@@ -316,13 +388,15 @@ static int64_t next_wake(struct logger *logger)
     for (uint32_t i = 0; i < logger->options.port_count; i++)
         if (port_sender_waits(&ol->senders[i]))
             return logger->now_ns + FLUSH_RETRY_NS;
+    if (ol->reign == REIGN_ORPHAN)
+        return ol->orphan_told_ns;
     return ol->reign == REIGN_LOST && !ol->raised ? ol->retry_ns : INT64_MAX;
 }
 
 static void counters(struct logger *logger, json_t *counters)
 {
     const struct output_logger *ol = logger->state;
-    static const char *const reigns[] = {"none", "master", "lost", "replay"};
+    static const char *const reigns[] = {"none", "orphan", "returns", "master", "lost", "replay"};
     json_t *ports = json_object();
 
     for (uint32_t i = 0; i < logger->options.port_count; i++) {
@@ -337,14 +411,15 @@ static void counters(struct logger *logger, json_t *counters)
     json_object_set_new(counters, "senders", ports);
     json_object_set_new(counters, "output_log", counters_output_log(ol->log));
     json_object_set_new(counters, "held_time", held_time_json(ol->times));
-    json_object_set_new(counters, "reign",
-                        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "state", reigns[ol->reign],
-                                  "takeovers", (json_int_t)ol->takeovers, "commits",
-                                  (json_int_t)ol->commits, "image_bytes",
-                                  (json_int_t)images_bytes(ol->images), "image_base",
-                                  (json_int_t)images_base(ol->images), "stale_frames",
-                                  (json_int_t)ol->stale_frames, "unexpected_frames",
-                                  (json_int_t)ol->unexpected_frames, "backup", ol->backup != NULL));
+    json_object_set_new(
+        counters, "reign",
+        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:I}", "state", reigns[ol->reign],
+                  "takeovers", (json_int_t)ol->takeovers, "commits", (json_int_t)ol->commits,
+                  "image_bytes", (json_int_t)images_bytes(ol->images), "image_base",
+                  (json_int_t)images_base(ol->images), "stale_frames", (json_int_t)ol->stale_frames,
+                  "unexpected_frames", (json_int_t)ol->unexpected_frames, "backup",
+                  ol->backup != NULL, "protected", ol->protection.protected, "unprotected_ns",
+                  (json_int_t)protection_unprotected_ns(&ol->protection, logger->now_ns)));
 }
 
 int main(int argc, char **argv)

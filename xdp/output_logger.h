@@ -1,7 +1,7 @@
 /*
  * The output logger's daemon, inside: output_logger.c (reign, release, the round),
- * output_intake.c (frames and messages) and output_takeover.c (the master is lost: hand out, cut,
- * go).
+ * output_intake.c (frames and messages), output_takeover.c (the master is lost: hand out, cut, go)
+ * and output_return.c (a master outlived the output logger before this one).
  */
 #ifndef PALISADE_XDP_OUTPUT_LOGGER_H
 #define PALISADE_XDP_OUTPUT_LOGGER_H
@@ -10,14 +10,17 @@
 #include "held_time.h"
 #include "images.h"
 #include "port_sender.h"
+#include "protection.h"
 
 #define FENCED_MAX 16u
 
 enum reign {
-    REIGN_NONE,   /* nobody ever, or the last one ended cleanly */
-    REIGN_MASTER, /* `master` reigns */
-    REIGN_LOST,   /* the master is lost; waiting for a backup that has every committed page */
-    REIGN_REPLAY, /* `backup` got TAKEOVER and replays */
+    REIGN_NONE,    /* nobody ever, or the last one ended cleanly */
+    REIGN_ORPHAN,  /* the epoch is open, its state is not here: its master may come back (R16) */
+    REIGN_RETURNS, /* `master` came back; waiting for its RESUME */
+    REIGN_MASTER,  /* `master` reigns */
+    REIGN_LOST,    /* the master is lost; waiting for a backup that has every committed page */
+    REIGN_REPLAY,  /* `backup` got TAKEOVER and replays */
 };
 
 struct output_logger {
@@ -27,7 +30,8 @@ struct output_logger {
     struct held_time *times;
     struct epoch_file *epochs;
     struct port_sender senders[PORTS_MAX];
-    uint32_t epoch; /* on disk */
+    uint32_t epoch; /* on disk ... */
+    bool open;      /* ... and whether its reign has not ended */
     uint64_t incarnation;
 
     enum reign reign;
@@ -35,11 +39,13 @@ struct output_logger {
     char identity[IDENTITY_MAX_BYTES]; /* of the reign */
     uint64_t fenced[FENCED_MAX];       /* claimants that lost their reign */
     uint32_t fenced_count;
-    bool ended;        /* the master announced its normal end */
-    bool wanted;       /* WANT_SNAPSHOT sent since the last commit */
-    bool imaging;      /* an image is on its way, uncommitted */
-    bool disk_trouble; /* the epoch could not be written: said once */
-    int64_t retry_ns;  /* then: next attempt to take over */
+    bool ended;             /* the master announced its normal end */
+    bool wanted;            /* WANT_SNAPSHOT sent since the last commit */
+    bool imaging;           /* an image is on its way, uncommitted */
+    bool resumed;           /* the master came back, and no base of it is committed yet */
+    bool disk_trouble;      /* the epoch could not be written: said once */
+    int64_t retry_ns;       /* then: next attempt to take over */
+    int64_t orphan_told_ns; /* REIGN_ORPHAN: when to say so */
 
     /* REIGN_LOST, REIGN_REPLAY */
     bool raised; /* the epoch was raised for this takeover and nobody was given it yet */
@@ -49,11 +55,18 @@ struct output_logger {
     bool stored_end;
     uint64_t stored_bytes;
 
+    struct protection protection;
     uint64_t takeovers, commits, stale_frames, unexpected_frames;
 };
 
-/* A reign is over without a takeover: nothing is kept, the next master starts afresh. */
+/* Writes down whether the present epoch's reign is open. -errno: nothing changed. */
+int output_epoch_write(struct output_logger *ol, bool open);
+/* Nothing is kept. While the epoch is open only its master may come back. */
 void output_reign_reset(struct output_logger *ol);
+/* A reign is over without a takeover: the next master starts afresh. */
+void output_reign_end(struct output_logger *ol);
+/* From now on nobody could take over. */
+void output_unprotected(struct output_logger *ol, const char *cause);
 
 /* ---- output_intake.c ---- */
 
@@ -64,11 +77,25 @@ int output_message(struct output_logger *ol, struct peer *peer, const struct mes
 
 /* ---- output_takeover.c ---- */
 
+/* Takes what the master had sent before it was lost. */
+void takeover_drain(struct output_logger *ol);
 void takeover_begin(struct output_logger *ol, const char *cause);
 /* The backup died while it replayed. */
 void takeover_again(struct output_logger *ol);
 /* Once a round in REIGN_LOST and REIGN_REPLAY. Returns the work done. */
 uint32_t takeover_step(struct output_logger *ol);
 int takeover_cut(struct output_logger *ol, struct peer *peer, const struct message *message);
+
+/* ---- output_return.c ---- */
+
+/* The epoch is open, and its master not here. */
+void return_await(struct output_logger *ol);
+/* HELLO of a master with an epoch: 0 and REIGN_RETURNS, or refused. */
+int return_hello(struct output_logger *ol, struct peer *peer);
+int return_resume(struct output_logger *ol, struct peer *peer, const struct message *message);
+/* The master that came back is lost, in REIGN_RETURNS or before its base. */
+void return_lost(struct output_logger *ol, const char *cause);
+/* Once a round. */
+void return_step(struct output_logger *ol);
 
 #endif

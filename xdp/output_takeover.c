@@ -47,7 +47,7 @@ static void raise_epoch(struct output_logger *ol)
         logger_say(logger, "the master died before its first snapshot was committed: nothing was "
                            "released, nothing can be recovered; start a master");
         journal_event(logger->journal, "nothing_to_recover", "{}");
-        output_reign_reset(ol);
+        output_reign_end(ol);
         if (logger->options.exit_without_backup)
             logger_end(logger, STATUS_NO_BACKUP);
         return;
@@ -80,21 +80,27 @@ static void drain_frame(void *context, const struct frame *frame, const uint8_t 
     output_frame(draining->ol, draining->peer, frame, payload);
 }
 
+/* What it had sent is at our socket: the more of its log, the longer the cut (G3). Bounded, for a
+ * master that is only silent may still be sending. */
+void takeover_drain(struct output_logger *ol)
+{
+    struct draining draining = {.ol = ol, .peer = ol->master};
+
+    for (int round = 0; round < 64; round++)
+        if (!wire_receive(ol->master->device->wire, ol->logger->now_ns, LOGGER_BATCH, drain_frame,
+                          &draining))
+            break;
+}
+
 void takeover_begin(struct output_logger *ol, const char *cause)
 {
     struct peer *lost = ol->master;
-    struct draining draining = {.ol = ol, .peer = lost};
 
     ASSERT(ol->reign == REIGN_MASTER && lost);
     journal_event(ol->logger->journal, "master_lost", "{s:s,s:I}", "cause", cause, "epoch",
                   (json_int_t)ol->epoch);
     logger_say(ol->logger, "the master is lost (%s)", cause);
-    /* What it had sent is at our socket: the more of its log, the longer the cut (G3). Bounded,
-     * for a master that is only silent may still be sending. */
-    for (int round = 0; round < 64; round++)
-        if (!wire_receive(lost->device->wire, ol->logger->now_ns, LOGGER_BATCH, drain_frame,
-                          &draining))
-            break;
+    output_unprotected(ol, "master_lost");
     if (ol->fenced_count == FENCED_MAX) {
         memmove(ol->fenced, ol->fenced + 1, (FENCED_MAX - 1) * sizeof *ol->fenced);
         ol->fenced_count--;

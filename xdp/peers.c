@@ -116,7 +116,20 @@ static int device_reopen(struct logger *logger, struct peer *peer)
     return 0;
 }
 
-static int hello(struct logger *logger, struct peer *peer, const struct message_hello *hello)
+static void let_go(struct logger *logger, uint32_t index, int error);
+
+/* The same process on the same device: it gave up the connection that we still have. */
+static void former_let_go(struct logger *logger, const struct peer *peer)
+{
+    for (uint32_t i = 0; i < PEERS_MAX; i++) {
+        const struct peer *former = logger->peers[i];
+        if (former && former == peer->device->peer && former->claimant == peer->claimant)
+            let_go(logger, i, -EPIPE);
+    }
+}
+
+static int hello(struct logger *logger, struct peer *peer, uint32_t epoch,
+                 const struct message_hello *hello)
 {
     struct message message = {.kind = MESSAGE_WELCOME};
     struct message_welcome *welcome = &message.welcome;
@@ -125,13 +138,16 @@ static int hello(struct logger *logger, struct peer *peer, const struct message_
         !hello->claimant)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "this HELLO makes no sense");
     peer->role = hello->role;
+    peer->epoch = hello->role == ROLE_MASTER ? epoch : 0;
     peer->claimant = hello->claimant;
     memcpy(peer->identity, hello->identity, sizeof peer->identity);
     peer->identity[sizeof peer->identity - 1] = 0;
     text_printable(peer->identity);
-    journal_event(logger->journal, "hello", "{s:s,s:s,s:s}", "role", peer_role_name(peer), "link",
-                  peer->device->name, "identity", peer->identity);
+    journal_event(logger->journal, "hello", "{s:s,s:s,s:I,s:s}", "role", peer_role_name(peer),
+                  "link", peer->device->name, "epoch", (json_int_t)peer->epoch, "identity",
+                  peer->identity);
 
+    former_let_go(logger, peer);
     if (peer->device->peer)
         return peer_refuse(logger, peer, STATUS_BUSY, "link device %s serves another NF process",
                            peer->device->name);
@@ -181,7 +197,7 @@ static int handle(void *context, const struct message *message)
     if (peer->leaving)
         return -ECONNABORTED;
     if (message->kind == MESSAGE_HELLO)
-        return hello(logger, peer, &message->hello);
+        return hello(logger, peer, message->epoch, &message->hello);
     if (!peer->greeted)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "%s before HELLO",
                            message_kind_name(message->kind));

@@ -1,13 +1,15 @@
 #include "persist.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define ROUND_NS 1000000
 
 struct writing {
     struct epoch_file *file;
-    uint32_t epoch;
+    struct epoch_state state;
     int error;
 };
 
@@ -15,7 +17,7 @@ static void *write_it(void *context)
 {
     struct writing *writing = context;
 
-    writing->error = epoch_file_write(writing->file, writing->epoch);
+    writing->error = epoch_file_write(writing->file, writing->state);
     return NULL;
 }
 
@@ -29,16 +31,16 @@ static void heartbeats(struct logger *logger)
             lifeline_send(logger->peers[i]->line, &heartbeat);
 }
 
-int epoch_persist(struct logger *logger, struct epoch_file *file, uint32_t epoch,
+int epoch_persist(struct logger *logger, struct epoch_file *file, struct epoch_state state,
                   void (*meanwhile)(struct logger *logger))
 {
-    struct writing writing = {.file = file, .epoch = epoch};
+    struct writing writing = {.file = file, .state = state};
     struct timespec until;
     pthread_t thread;
     int64_t beaten_ns = logger->now_ns;
 
     if (pthread_create(&thread, NULL, write_it, &writing)) /* then without heartbeats */
-        return epoch_file_write(file, epoch);
+        return epoch_file_write(file, state);
     do {
         logger->now_ns = logger_clock_ns();
         if (meanwhile)
@@ -52,4 +54,29 @@ int epoch_persist(struct logger *logger, struct epoch_file *file, uint32_t epoch
     } while (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until));
     logger->now_ns = logger_clock_ns();
     return writing.error;
+}
+
+enum status epoch_start(struct logger *logger, struct epoch_file **file, struct epoch_state *state,
+                        char *why)
+{
+    const char *directory = logger->options.state;
+    enum status status =
+        epoch_file_open(file, directory, logger->behaviour->defaults->program, state, why);
+
+    if (status != STATUS_OK || !logger->options.forget)
+        return status;
+    if (!state->open) {
+        logger_say(logger, "--forget: no reign is open, nothing is given up");
+        return STATUS_OK;
+    }
+    state->open = false;
+    int error = epoch_file_write(*file, *state);
+    if (error) {
+        snprintf(why, WHY_BYTES, "the epoch cannot be written to %s: %s", directory,
+                 strerror(-error));
+        return STATUS_DISK;
+    }
+    logger_say(logger, "--forget: what the master of epoch %u held is given up", state->number);
+    journal_event(logger->journal, "forgotten", "{s:I}", "epoch", (json_int_t)state->number);
+    return STATUS_OK;
 }

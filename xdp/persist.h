@@ -9,11 +9,17 @@
 #include "logger.h"
 
 /*
+ * epoch_file_open for this logger; with --forget an open reign is marked as ended. `why` as there.
+ */
+enum status epoch_start(struct logger *logger, struct epoch_file **file, struct epoch_state *state,
+                        char *why);
+
+/*
  * epoch_file_write. Meanwhile every peer gets its heartbeats and `meanwhile` (or NULL) is called
  * about every millisecond: what must go on, such as taking packets from the ports. Nothing else
  * happens.
  */
-int epoch_persist(struct logger *logger, struct epoch_file *file, uint32_t epoch,
+int epoch_persist(struct logger *logger, struct epoch_file *file, struct epoch_state state,
                   void (*meanwhile)(struct logger *logger));
 
 #endif

@@ -28,6 +28,12 @@ enum status port_open(struct port_device *port, const struct port_option *option
     return port->family->open(port, side, queue, why);
 }
 
+void port_stays_shut(struct port_device *port, bool shut)
+{
+    if (port->family && port->family->stays_shut)
+        port->family->stays_shut(port, shut);
+}
+
 void port_close(struct port_device *port)
 {
     if (port->family)

@@ -29,6 +29,9 @@ struct port_family {
     /* `why` as for port_open. `queue` is of the device; families without queues ignore it. */
     enum status (*open)(struct port_device *port, enum port_side side, uint32_t queue, char *why);
     void (*close)(struct port_device *port);
+    /* Shall what enters be dropped after the close, as after a kill -9, or go to the kernel? NULL:
+     * there is no choice. */
+    void (*stays_shut)(struct port_device *port, bool shut);
     int (*fd)(const struct port_device *port); /* readable when packets are there */
     /* Shows up to `max` (at most PORT_BATCH) packets, valid until release. */
     uint32_t (*receive)(struct port_device *port, struct xsk_packet *packets, uint32_t max);
@@ -46,6 +49,7 @@ extern const struct port_family port_xdp, port_tun;
 /* Looks at the device, then opens it. On failure one sentence in `why` (XSK_WHY_BYTES). */
 enum status port_open(struct port_device *port, const struct port_option *option,
                       enum port_side side, uint32_t queue, char *why);
+void port_stays_shut(struct port_device *port, bool shut);
 void port_close(struct port_device *port); /* one that was never opened, too */
 
 #endif

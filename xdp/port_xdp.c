@@ -32,6 +32,11 @@ static void close_device(struct port_device *port)
     port->state = NULL;
 }
 
+static void stays_shut(struct port_device *port, bool shut)
+{
+    xsk_program_stays(port->state, shut);
+}
+
 static int fd(const struct port_device *port)
 {
     return xsk_fd(port->state);
@@ -79,6 +84,7 @@ static json_t *counters(const struct port_device *port)
 const struct port_family port_xdp = {
     .open = open_device,
     .close = close_device,
+    .stays_shut = stays_shut,
     .fd = fd,
     .receive = receive,
     .release = release,

@@ -13,10 +13,13 @@
 #include "busy.h"
 #include "core/assert.h"
 #include "redirect.skel.h"
+#include "resident.h"
 
 struct redirect {
     struct redirect_bpf *object;
-    int link;
+    int link;                 /* XSK_LINK_PROGRAM, else -1 */
+    struct resident resident; /* XSK_PORT_PROGRAM, else without a name */
+    bool stays;
 };
 
 static enum status load_status(int error, const char *device, char *why)
@@ -54,20 +57,27 @@ static int link_create(int program, int index)
     return error;
 }
 
-static enum status attach(struct redirect *redirect, int program, const char *device, int index,
-                          char *why)
+static int attach_once(struct redirect *redirect, enum xsk_program which, int program, int index)
+{
+    if (which == XSK_PORT_PROGRAM)
+        return resident_attach(&redirect->resident, program, index);
+    redirect->link = link_create(program, index);
+    return redirect->link < 0 ? redirect->link : 0;
+}
+
+static enum status attach(struct redirect *redirect, enum xsk_program which, int program,
+                          const char *device, int index, char *why)
 {
     int64_t since_ns = 0;
-    int link;
+    int error;
 
     do
-        link = link_create(program, index);
-    while ((link == -EBUSY || link == -EEXIST) && busy_wait(&since_ns));
-    if (link >= 0) {
-        redirect->link = link;
+        error = attach_once(redirect, which, program, index);
+    while ((error == -EBUSY || error == -EEXIST) && busy_wait(&since_ns));
+    redirect->stays = redirect->resident.inherited;
+    if (!error)
         return STATUS_OK;
-    }
-    if (link == -EBUSY || link == -EEXIST) {
+    if (error == -EBUSY || error == -EEXIST) {
         uint32_t id = 0;
         bpf_xdp_query_id(index, 0, &id);
         snprintf(why, XSK_WHY_BYTES,
@@ -76,17 +86,17 @@ static enum status attach(struct redirect *redirect, int program, const char *de
                  device, id, device);
         return STATUS_BUSY;
     }
-    if (link == -EPERM) {
+    if (error == -EPERM) {
         snprintf(why, XSK_WHY_BYTES,
                  "no privilege to attach an XDP program to %s: run as root (CAP_NET_ADMIN)",
                  device);
         return STATUS_PRIVILEGE;
     }
-    if (link == -ENODEV) {
+    if (error == -ENODEV) {
         snprintf(why, XSK_WHY_BYTES, "device %s vanished", device);
         return STATUS_INTERFACE;
     }
-    snprintf(why, XSK_WHY_BYTES, "device %s takes no XDP program: %s", device, strerror(-link));
+    snprintf(why, XSK_WHY_BYTES, "device %s takes no XDP program: %s", device, strerror(-error));
     return STATUS_KERNEL;
 }
 
@@ -102,7 +112,7 @@ enum status redirect_attach(struct redirect **out, const struct xsk_options *opt
     struct redirect *redirect = calloc(1, sizeof *redirect);
     if (!redirect)
         return load_status(-ENOMEM, device, why);
-    redirect->link = -1;
+    redirect->link = redirect->resident.name = -1;
     redirect->object = redirect_bpf__open();
     if (!redirect->object) {
         int error = -errno;
@@ -130,7 +140,7 @@ enum status redirect_attach(struct redirect **out, const struct xsk_options *opt
         status = load_status(-errno, device, why);
         goto fail;
     }
-    status = attach(redirect, bpf_program__fd(program), device, index, why);
+    status = attach(redirect, which, bpf_program__fd(program), device, index, why);
     if (status != STATUS_OK)
         goto fail;
     *out = redirect;
@@ -140,12 +150,18 @@ fail:
     return status;
 }
 
+void redirect_stays(struct redirect *redirect, bool stays)
+{
+    redirect->stays = stays;
+}
+
 void redirect_detach(struct redirect *redirect)
 {
     if (!redirect)
         return;
     if (redirect->link >= 0)
         close(redirect->link);
+    resident_release(&redirect->resident, redirect->stays);
     redirect_bpf__destroy(redirect->object);
     free(redirect);
 }

@@ -1,6 +1,7 @@
 /*
- * The XDP program of a device: loaded with libbpf, attached by a bpf_link, so that it leaves the
- * device with the process, even after kill -9 (netlink-attached programs would stay).
+ * The XDP program of a device, loaded with libbpf. That of a link is attached by a bpf_link, so
+ * that it leaves the device with the process, even after kill -9; that of a port stays
+ * (resident.h).
  */
 #ifndef PALISADE_XDP_REDIRECT_H
 #define PALISADE_XDP_REDIRECT_H
@@ -13,6 +14,8 @@ struct redirect;
  * generic), and directs its queue to `socket`. -> xsk_open for `why` and the statuses. */
 enum status redirect_attach(struct redirect **redirect, const struct xsk_options *options,
                             int index, int socket, char *why);
+/* Shall a port's program stay when it is detached? Until told: as it was found. */
+void redirect_stays(struct redirect *redirect, bool stays);
 void redirect_detach(struct redirect *redirect); /* NULL is fine */
 
 #endif

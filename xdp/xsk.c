@@ -212,6 +212,12 @@ void xsk_close(struct xsk *xsk)
     free(xsk);
 }
 
+void xsk_program_stays(struct xsk *xsk, bool stays)
+{
+    if (xsk->redirect)
+        redirect_stays(xsk->redirect, stays);
+}
+
 int xsk_fd(const struct xsk *xsk)
 {
     return xsk_socket__fd(xsk->socket);

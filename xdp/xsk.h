@@ -54,7 +54,9 @@ struct xsk_counters {
  * waited for, about half a second. `why` (XSK_WHY_BYTES) receives one sentence on failure.
  */
 enum status xsk_open(struct xsk **xsk, const struct xsk_options *options, char *why);
-void xsk_close(struct xsk *xsk); /* NULL is fine; takes the program off the device */
+void xsk_close(struct xsk *xsk); /* NULL is fine; takes the program off the device, unless ... */
+/* ... a port's program is to stay there and drop what it takes (redirect_stays). */
+void xsk_program_stays(struct xsk *xsk, bool stays);
 
 int xsk_fd(const struct xsk *xsk);
 

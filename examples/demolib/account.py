@@ -20,7 +20,7 @@ def _first(journal, event, after_ns, **fields):
 def moments(gateway, kill_ns):
     """[(event, sentence, its moment or None)] of what follows the death of gateway.victim."""
     ol, heir = gateway.output_logger.journal, gateway.heir and gateway.heir.journal
-    protected = ("protected", "a new backup holds every committed page",
+    protected = ("protected", "a backup holds every committed page again",
                  protected_ns(gateway, kill_ns))
     if gateway.victim == "master" and heir is not None:
         return [("master_lost", "the output logger misses the master",

@@ -131,26 +131,28 @@ class Cold:
 
     # ---- deaths ----
 
-    def _part(self, victim):
+    def part(self, victim):
+        """The present process by its name in VICTIMS."""
         return {"master": self.master, "backup": self.backup, "il": self.input_logger,
                 "ol": self.output_logger}[victim]
 
-    def _falls(self, victim):
+    def falls(self, victim="master"):
+        """From now on it need not run."""
         self.killed, self.victim = True, victim
         self.announced = set()
-        self.dead.append(self._part(victim))
+        self.dead.append(self.part(victim))
         self.fallen = self.master
         if victim == "master":
             self.heir = self.backup
 
     def kill(self, victim="master"):
         """kill -9; returns the moment just before."""
-        self._falls(victim)
-        return self._part(victim).kill()
+        self.falls(victim)
+        return self.part(victim).kill()
 
     def restart(self):
         """The last victim is started again at once; a master as the backup of who takes over."""
-        dead = self._part(self.victim)
+        dead = self.part(self.victim)
         dead.popen.wait()
         if self.victim in LOGGERS:
             logger = self._logger(dead.name)
@@ -169,7 +171,7 @@ class Cold:
 
     def freeze(self):
         """The master stops answering, as when its host dies; its connections stay open."""
-        self._falls("master")
+        self.falls("master")
         moment_ns = time.monotonic_ns()
         os.kill(self.master.pid, signal.SIGSTOP)
         return moment_ns

@@ -44,7 +44,8 @@ enum message_kind {
     MESSAGE_EFFECTS, /* NF -> OL: effects performed (R18) */
     MESSAGE_RESUME,  /* master -> a new OL: struct resume; nothing is shipped before GO (R16) */
     MESSAGE_IMAGE_STORED, /* OL -> master: image `number` is here whole, not yet committed; only of
-                             an OL without a base, whose logs alone make nothing stable (R16) */
+                             an OL without a base, whose logs alone make nothing stable: until the
+                             commit only what lies below its mark is, and no other image begins */
     MESSAGE_KINDS
 };
 

@@ -123,6 +123,12 @@ static void image_committed(uint64_t number)
     backup.inputs.pending = NULL;
 }
 
+void backup_output_lost(void)
+{
+    drop_staged();
+    backup.base = 0; /* pages in place are no base of the next one's: it begins with all */
+}
+
 /* ---- takeover ---- */
 
 static int take_over(const struct takeover *takeover)
@@ -136,6 +142,10 @@ static int take_over(const struct takeover *takeover)
         process_fail(STATUS_NO_BACKUP,
                      "told to take over from snapshot %llu, but snapshot %llu is in place",
                      (unsigned long long)takeover->base.number, (unsigned long long)backup.base);
+    if (io.il_line == NULL)
+        process_fail(STATUS_UNREACHABLE,
+                     "told to take over, but the input logger is away, too: its packets died with "
+                     "it, and the state of the dead master cannot be recovered");
     memcpy(process.held, takeover->held, sizeof process.held);
     memcpy(process.effects_done, takeover->effects, sizeof process.effects_done);
     inputs_begin(takeover->base.inputs_from, backup.base_inputs.next, backup.base_inputs.pending,
@@ -192,7 +202,7 @@ static void send_cut(void)
 /* The cut is committed: every thread goes on from the hook it waits in. */
 static int go_live(void)
 {
-    ship_collect_replayed();
+    ship_go_live();
     io.stable.threads = IMAGE->thread_count; /* the cut: beyond it positions begin anew */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
         struct nf_thread *thread = &IMAGE->threads[t];
@@ -205,6 +215,7 @@ static int go_live(void)
     value_clocks_go_live();
     settings_go_live();
     signals_go_live();
+    protect_go_live();
     cycle_go_live();
     descriptors_revive();
     snapshot_restart(backup.takeover.base.number + 1);

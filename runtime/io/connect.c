@@ -1,4 +1,7 @@
-/* Hello to both loggers. Synchronous: nothing else runs yet. */
+/*
+ * Hello to both loggers, at start: synchronous, nothing else runs yet. Coming back to one later is
+ * rejoin.c's, with the parts shared here.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -67,7 +70,9 @@ static void open_logger(const struct option_link *link, const char *key, uint16_
         process_fail(status, "%s", why);
 }
 
-static void compute_identity(char *identity, size_t room, char *const *arguments)
+static char identity[IDENTITY_MAX_BYTES];
+
+static void compute_identity(char *const *arguments)
 {
     char options[768];
     int length = nf_options_identity(&process.options, options, sizeof options / 2);
@@ -76,31 +81,72 @@ static void compute_identity(char *identity, size_t room, char *const *arguments
         if (options[length + 1])
             options[length] = ',';
     }
-    if (length < 0 || identity_text(identity, room, options) < 0)
+    if (length < 0 || identity_text(identity, sizeof identity, options) < 0)
         process_fail(STATUS_IDENTITY, "cannot compute the identity of this program");
 }
 
-static struct message_welcome join(struct lifeline *line, struct wire *wire, enum role role,
-                                   const char *logger, char *const *arguments)
+struct message connect_hello(enum role role, const struct wire *wire)
 {
-    static char identity[IDENTITY_MAX_BYTES];
-    if (identity[0] == '\0')
-        compute_identity(identity, sizeof identity, arguments);
     struct message message = {.kind = MESSAGE_HELLO, .epoch = io.epoch};
     message.hello.role = (uint8_t)role;
     message.hello.claimant = io.claimant;
     memcpy(message.hello.mac, wire_mac(wire), 6);
     memcpy(message.hello.identity, identity, sizeof identity);
-    struct message_welcome welcome = hello(line, &message, logger);
-    int error = wire_session(wire, welcome.session, io.epoch, welcome.mac);
-    if (error)
+    return message;
+}
+
+void connect_session(struct wire *wire, const struct message_welcome *welcome, const char *logger)
+{
+    if (wire_session(wire, welcome->session, io.epoch, welcome->mac) != 0)
         process_fail(STATUS_MEMORY, "no memory for the link to the %s logger", logger);
+}
+
+static struct message_welcome join(struct lifeline *line, struct wire *wire, enum role role,
+                                   const char *logger)
+{
+    struct message message = connect_hello(role, wire);
+    struct message_welcome welcome = hello(line, &message, logger);
+    connect_session(wire, &welcome, logger);
     return welcome;
 }
 
 static const char *kind_word(uint16_t kind)
 {
     return kind == PORT_TUN ? "TUN device" : kind == PORT_TAP ? "TAP device" : "network device";
+}
+
+static void check_ports(const struct message_welcome *il, const struct message_welcome *ol)
+{
+    if (il->port_count == 0 || il->port_count != ol->port_count)
+        process_fail(STATUS_PROTOCOL,
+                     "the loggers disagree about the ports (%u and %u); start both "
+                     "with the same --port list",
+                     il->port_count, ol->port_count);
+    for (uint16_t i = 0; i < il->port_count; i++)
+        if (strncmp(il->ports[i].name, ol->ports[i].name, PORT_NAME_BYTES) != 0)
+            process_fail(STATUS_PROTOCOL,
+                         "port %u is %s at the input logger and %s at the output "
+                         "logger; start both with the same --port list",
+                         i, il->ports[i].name, ol->ports[i].name);
+        else if (il->ports[i].kind != ol->ports[i].kind)
+            process_fail(STATUS_PROTOCOL,
+                         "port %s is a %s at the input logger and a %s at the output logger; start "
+                         "both with the same --port list",
+                         il->ports[i].name, kind_word(il->ports[i].kind),
+                         kind_word(ol->ports[i].kind));
+}
+
+void connect_check_ports(const struct message_welcome *welcome, const char *logger)
+{
+    bool same = welcome->port_count == process.port_count;
+    for (uint16_t i = 0; same && i < process.port_count; i++)
+        same = strncmp(welcome->ports[i].name, process.ports[i].name, PORT_NAME_BYTES) == 0 &&
+               welcome->ports[i].kind == process.ports[i].kind;
+    if (!same)
+        process_fail(STATUS_PROTOCOL,
+                     "the %s logger is back with other ports; start it with the --port list that "
+                     "it had before",
+                     logger);
 }
 
 void io_connect(enum role role, char *const *arguments)
@@ -112,32 +158,17 @@ void io_connect(enum role role, char *const *arguments)
     open_logger(&process.options.il, "il", (uint16_t)process.options.il_port, &io.il_wire,
                 &io.il_line);
     /* The output logger first: it says under which epoch we are to claim the inputs. */
-    struct message_welcome ol = join(io.ol_line, io.ol_wire, role, "output", arguments);
+    compute_identity(arguments);
+    struct message_welcome ol = join(io.ol_line, io.ol_wire, role, "output");
     io.epoch = ol.epoch;
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
-    struct message_welcome il = join(io.il_line, io.il_wire, role, "input", arguments);
-    if (il.port_count == 0 || il.port_count != ol.port_count)
-        process_fail(STATUS_PROTOCOL,
-                     "the loggers disagree about the ports (%u and %u); start both "
-                     "with the same --port list",
-                     il.port_count, ol.port_count);
+    struct message_welcome il = join(io.il_line, io.il_wire, role, "input");
+    check_ports(&il, &ol);
     process.port_count = il.port_count;
     process.ports = malloc(sizeof il.ports);
     if (process.ports == NULL)
         process_fail(STATUS_MEMORY, "no memory for the port table");
     memcpy(process.ports, il.ports, sizeof il.ports);
-    for (uint16_t i = 0; i < il.port_count; i++)
-        if (strncmp(il.ports[i].name, ol.ports[i].name, PORT_NAME_BYTES) != 0)
-            process_fail(STATUS_PROTOCOL,
-                         "port %u is %s at the input logger and %s at the output "
-                         "logger; start both with the same --port list",
-                         i, il.ports[i].name, ol.ports[i].name);
-        else if (il.ports[i].kind != ol.ports[i].kind)
-            process_fail(STATUS_PROTOCOL,
-                         "port %s is a %s at the input logger and a %s at the output logger; start "
-                         "both with the same --port list",
-                         il.ports[i].name, kind_word(il.ports[i].kind),
-                         kind_word(ol.ports[i].kind));
 }
 
 void io_reign(struct input_claim claim)

@@ -40,10 +40,11 @@ void counters_answer(void)
         outputs += IMAGE->threads[t].core.outputs;
     }
     const struct snapshot_figures *snapshot = snapshot_figures();
-    journal_event(io.journal, "counters", "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "epoch",
+    journal_event(io.journal, "counters", "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "epoch",
                   (json_int_t)io.epoch, "threads", (json_int_t)IMAGE->thread_count, "events",
                   (json_int_t)events, "outputs", (json_int_t)outputs, "next_input",
                   (json_int_t)io.rejoin.inputs.from, "unclaimed", (json_int_t)io.unclaimed,
-                  "snapshot", (json_int_t)snapshot->number, "input_link", link_object(io.il_wire),
+                  "inputs_discarded", (json_int_t)io.inputs_discarded, "snapshot",
+                  (json_int_t)snapshot->number, "input_link", link_object(io.il_wire),
                   "output_link", link_object(io.ol_wire));
 }

@@ -83,7 +83,29 @@ static uint32_t deliver_kept(void)
 
 bool deliver_wants_frames(void)
 {
-    return io.phase != IO_LIVE || (!inputs_kept() && room_for_frame());
+    return io.phase != IO_LIVE || (rejoin_takes(&io.rejoin) && !inputs_kept() && room_for_frame());
+}
+
+bool deliver_all_consumed(void)
+{
+    if (inputs_kept())
+        return false;
+    for (uint32_t q = 0; q < QUEUES_MAX; q++)
+        if (process.queues[q] && queue_ready(process.queues[q]))
+            return false;
+    return true;
+}
+
+void deliver_discard(void)
+{
+    io.inputs_discarded += inputs_discard();
+    for (uint32_t q = 0; q < QUEUES_MAX; q++) {
+        struct queue *queue = process.queues[q];
+        if (queue == NULL)
+            continue;
+        io.inputs_discarded += queue_used(queue);
+        atomic_store(&queue->tail, atomic_load(&queue->head)); /* its readers are parked */
+    }
 }
 
 bool deliver_can_hand_on(void)

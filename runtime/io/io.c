@@ -5,13 +5,10 @@
 #include "io/io.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/assert.h"
@@ -28,8 +25,6 @@
 #define SLEEP_MAX_NS 20000000       /* timers are checked at least that often */
 #define SLEEP_RUNNING_NS 1000000    /* while NF threads compute: their logs must not wait (R3) */
 #define EXIT_PATIENCE_NS 2000000000 /* a normal exit waits that long to become stable */
-#define IMAGE_QUEUE_BYTES (2u << 20)
-#define SNAPSHOT_RETRY_NS 100000000 /* after one that found no safe moment */
 
 struct io io;
 
@@ -42,35 +37,20 @@ void io_wake(void)
     errno = saved;
 }
 
-static void logger_lost(const char *logger, int error)
-{
-    process_fail(STATUS_UNREACHABLE, "lost the %s logger (%s); nothing more can be released",
-                 logger, error == -EPIPE ? "it closed the connection" : strerror(-error));
-}
-
 int io_send_ol(void *context, const struct message *message)
 {
     (void)context;
+    if (io.ol_line == NULL)
+        return 0;
     struct message stamped = *message;
     stamped.epoch = io.epoch;
     int error = lifeline_send(io.ol_line, &stamped);
     if (error)
-        logger_lost("output", error);
+        logger_broken(OUTPUT_LOGGER, error);
     return 0;
 }
 
 /* ---- messages ---- */
-
-static void committed(uint64_t number)
-{
-    packet_id inputs_from;
-    if (!snapshot_committed(number, &inputs_from))
-        return;
-    struct message message = {
-        .kind = MESSAGE_TRUNCATE, .epoch = io.epoch, .number = {.number = inputs_from}};
-    if (lifeline_send(io.il_line, &message) != 0)
-        logger_lost("input", -EPIPE);
-}
 
 static int from_output_logger(void *context, const struct message *message)
 {
@@ -80,7 +60,11 @@ static int from_output_logger(void *context, const struct message *message)
     if (io.phase != IO_LIVE)
         return backup_message(message);
     if (message->kind == MESSAGE_COMMITTED)
-        committed(message->number.number);
+        protect_committed(message->number.number);
+    else if (message->kind == MESSAGE_IMAGE_STORED)
+        protect_image_stored(message->number.number);
+    else if (message->kind == MESSAGE_GO && io.rejoin.output == OUTPUT_RESUMES)
+        rejoin_output_go(&io.rejoin);
     else if (message->kind == MESSAGE_WANT_SNAPSHOT)
         io.next_snapshot_ns = 0;
     return 0;
@@ -91,8 +75,8 @@ static int from_input_logger(void *context, const struct message *message)
     (void)context;
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
-    if (message->kind == MESSAGE_REIGN && io.rejoin.inputs.of == 0)
-        rejoin_init(&io.rejoin, message->reign.claim);
+    if (message->kind == MESSAGE_REIGN)
+        logger_claimed(message->reign.claim);
     return 0;
 }
 
@@ -108,73 +92,30 @@ static void ignore_frame(void *context, const struct frame *frame, const uint8_t
 static uint32_t move_packets(void)
 {
     uint32_t work = deliver_inputs();
-    if (io.phase == IO_LIVE) {
+    if (io.phase == IO_LIVE && rejoin_ships(&io.rejoin)) {
         work += ship_logs();
         work += ship_outputs();
+    } else if (io.phase == IO_LIVE && rejoin_discards(&io.rejoin)) {
+        ship_discard_logs();
     }
     work += wire_receive(io.ol_wire, io.now_ns, WIRE_BUDGET_FRAMES, ignore_frame, NULL);
-    work += wire_transmit(io.ol_wire, io.now_ns);
-    work += wire_transmit(io.il_wire, io.now_ns);
+    if (io.ol_line)
+        work += wire_transmit(io.ol_wire, io.now_ns);
+    if (io.il_line)
+        work += wire_transmit(io.il_wire, io.now_ns);
     return work;
 }
 
-static void effect_done(void *context, uint32_t thread, uint64_t number)
+static void goodbye(struct lifeline *line, const struct message *message,
+                    int (*handler)(void *context, const struct message *message))
 {
-    (void)context;
-    struct message message = {.kind = MESSAGE_EFFECTS,
-                              .number = {.number = number, .thread = thread}};
-    io_send_ol(NULL, &message);
-}
-
-/* Has the output logger's kernel all we told it? Its process reads that even after our death. */
-static bool effects_known(void *context)
-{
-    (void)context;
-    int unread = 0;
-    return lifeline_queued(io.ol_line) == 0 &&
-           ioctl(lifeline_fd(io.ol_line), SIOCOUTQ, &unread) == 0 && unread == 0;
-}
-
-static void snapshot_report(void)
-{
-    const struct snapshot_figures *figures = snapshot_figures();
-    journal_event(io.journal, "snapshot", "{s:I,s:I,s:I,s:I,s:I}", "number",
-                  (json_int_t)figures->number, "pause_ns", (json_int_t)figures->pause_ns, "copy_ns",
-                  (json_int_t)figures->copy_ns, "bytes", (json_int_t)figures->bytes,
-                  "shipped_bytes", (json_int_t)figures->shipped_bytes);
-}
-
-static uint32_t snapshot_round(void)
-{
-    switch (snapshot_state()) {
-    case SNAPSHOT_IDLE:
-        /* Not before the input logger said from where it feeds us: inputs_from depends on it. */
-        if (!atomic_load(&process.nf_ready) || io.rejoin.inputs.of == 0 || inputs_kept() ||
-            io.now_ns < io.next_snapshot_ns)
-            return 0;
-        snapshot_begin(io.now_ns);
-        return 1;
-    case SNAPSHOT_BARRIER:
-        if (snapshot_try_copy(io.rejoin.inputs)) {
-            io.next_snapshot_ns = process.options.snapshot_ms
-                                      ? io.now_ns + process.options.snapshot_ms * 1000000ll
-                                      : INT64_MAX;
-        } else if (snapshot_give_up(io.now_ns)) {
-            journal_event(io.journal, "snapshot_given_up", "{}");
-            io.next_snapshot_ns = io.now_ns + SNAPSHOT_RETRY_NS;
-        }
-        return 1; /* stay awake: NF threads are waiting */
-    case SNAPSHOT_SHIPPING:
-        if (lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES)
-            return 0;
-        snapshot_ship(IMAGE_QUEUE_BYTES, io_send_ol, NULL);
-        if (snapshot_state() == SNAPSHOT_COMMITTING)
-            snapshot_report();
-        return 1;
-    case SNAPSHOT_COMMITTING:
-        break;
+    if (line == NULL || lifeline_send(line, message) != 0)
+        return;
+    for (int i = 0; i < 100 && lifeline_queued(line); i++) {
+        if (lifeline_service(line, now_ns(), handler, NULL) != 0)
+            return;
+        usleep(1000);
     }
-    return 0;
 }
 
 /* exit() was called: go when all is stable, or when patience ends. */
@@ -187,31 +128,16 @@ static void exit_round(void)
     if (since_ns == 0)
         since_ns = io.now_ns;
     struct link *link = wire_link(io.ol_wire);
-    bool clean = !ship_pending() && !effects_pending() && !socket_backlogs_pending() &&
-                 link_next_wake(link) == INT64_MAX;
+    bool clean = rejoin_ships(&io.rejoin) && !ship_pending() && !effects_pending() &&
+                 !socket_backlogs_pending() && link_next_wake(link) == INT64_MAX;
     if (!clean && io.now_ns - since_ns < EXIT_PATIENCE_NS)
         return;
     struct message message = {.kind = MESSAGE_REFUSE,
                               .refuse = {.status = STATUS_OK, .text = "the program ended"}};
-    io_send_ol(NULL, &message);
-    lifeline_send(io.il_line, &message);
-    for (int i = 0; i < 100 && lifeline_queued(io.ol_line) + lifeline_queued(io.il_line); i++) {
-        lifeline_service(io.ol_line, now_ns(), from_output_logger, NULL);
-        lifeline_service(io.il_line, now_ns(), from_input_logger, NULL);
-        usleep(1000);
-    }
+    goodbye(io.ol_line, &message, from_output_logger);
+    goodbye(io.il_line, &message, from_input_logger);
     journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));
     _exit((int)(status - 1));
-}
-
-static void service_lifelines(void)
-{
-    int error = lifeline_service(io.ol_line, io.now_ns, from_output_logger, NULL);
-    if (error)
-        logger_lost("output", error);
-    error = lifeline_service(io.il_line, io.now_ns, from_input_logger, NULL);
-    if (error)
-        logger_lost("input", error);
 }
 
 /* ---- sleeping ---- */
@@ -251,15 +177,19 @@ void io_sleep(int timeout_ms)
 static void sleep_until_needed(void)
 {
     atomic_store(&process.io_asleep, 1);
-    bool window_full = link_window_full(wire_link(io.ol_wire));
-    if ((io.phase == IO_LIVE && ship_pending() && !window_full) || deliver_can_hand_on() ||
+    bool ships =
+        io.phase == IO_LIVE && rejoin_ships(&io.rejoin) && !link_window_full(wire_link(io.ol_wire));
+    if ((ships && ship_pending()) || deliver_can_hand_on() ||
         (io.phase == IO_REPLAYING && replay_quiescent())) {
         atomic_store(&process.io_asleep, 0);
         return;
     }
     int64_t now = now_ns(), limit = nf_computes() ? SLEEP_RUNNING_NS : SLEEP_MAX_NS;
-    int64_t until =
-        earliest(now + limit, earliest(wire_next_wake(io.ol_wire), wire_next_wake(io.il_wire)));
+    int64_t until = earliest(now + limit, logger_next_wake());
+    if (io.ol_line)
+        until = earliest(until, wire_next_wake(io.ol_wire));
+    if (io.il_line)
+        until = earliest(until, wire_next_wake(io.il_wire));
     if (io.phase == IO_LIVE)
         until = earliest(until, io.next_timer_ns);
     if (snapshot_state() == SNAPSHOT_IDLE)
@@ -269,8 +199,8 @@ static void sleep_until_needed(void)
         {.fd = io.wake_fd, .events = POLLIN},
         {.fd = wire_fd(io.ol_wire), .events = POLLIN},
         {.fd = wire_fd(io.il_wire), .events = deliver_wants_frames() ? POLLIN : 0},
-        {.fd = lifeline_fd(io.ol_line), .events = lifeline_events(io.ol_line)},
-        {.fd = lifeline_fd(io.il_line), .events = lifeline_events(io.il_line)},
+        logger_poll(OUTPUT_LOGGER),
+        logger_poll(INPUT_LOGGER),
     };
     ppoll(fds, sizeof fds / sizeof *fds, &timeout, NULL);
     atomic_store(&process.io_asleep, 0);
@@ -288,12 +218,11 @@ void io_run(enum io_phase phase)
     for (uint32_t idle = 0;;) {
         io.now_ns = now_ns();
         uint32_t work = move_packets();
-        service_lifelines();
+        logger_service(OUTPUT_LOGGER, from_output_logger);
+        logger_service(INPUT_LOGGER, from_input_logger);
         if (io.phase == IO_LIVE) {
-            ship_update_stable();
             socket_backlogs();
-            work += effects_perform(&io.stable, 64, effect_done, effects_known, NULL);
-            work += snapshot_round();
+            work += protect_round();
             io.next_timer_ns = signals_round(io.now_ns);
             exit_round();
         } else {

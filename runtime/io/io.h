@@ -5,6 +5,8 @@
 #ifndef PALISADE_IO_H
 #define PALISADE_IO_H
 
+#include <poll.h>
+
 #include "core/rejoin.h"
 #include "journal/journal.h"
 #include "process.h"
@@ -19,18 +21,21 @@ enum io_phase {
     IO_CUT,       /* takeover: the cut is at the output logger */
 };
 
+enum logger_side { OUTPUT_LOGGER, INPUT_LOGGER, LOGGER_SIDES };
+
 struct io {
     enum io_phase phase;
     uint32_t epoch;
     uint64_t claimant;
     struct wire *il_wire, *ol_wire;
-    struct lifeline *il_line, *ol_line;
+    struct lifeline *il_line, *ol_line; /* NULL while the logger is away (rejoin.c) */
     struct journal *journal;
     int64_t now_ns;
     int64_t next_snapshot_ns;
-    int64_t next_timer_ns; /* of the NF's timers */
-    struct rejoin rejoin;  /* what the loggers of this moment allow (R16) */
-    uint64_t unclaimed;    /* inputs that no queue wanted */
+    int64_t next_timer_ns;     /* of the NF's timers */
+    struct rejoin rejoin;      /* what the loggers of this moment allow (R16) */
+    uint64_t unclaimed;        /* inputs that no queue wanted */
+    uint64_t inputs_discarded; /* of a dead input logger, consumed by nobody (R16) */
     struct positions stable;
     int wake_fd;
 };
@@ -40,6 +45,11 @@ extern struct io io;
 
 /* Opens wires and lifelines, says hello in the given role. Ends the process when refused. */
 void io_connect(enum role role, char *const *arguments);
+/* What coming back later shares with it (rejoin.c). */
+struct message connect_hello(enum role role, const struct wire *wire);
+void connect_session(struct wire *wire, const struct message_welcome *welcome, const char *logger);
+/* The same ports as ever? Ends the process when not. */
+void connect_check_ports(const struct message_welcome *welcome, const char *logger);
 /* Claims inputs under io.epoch. Does not wait for the answer. */
 void io_reign(struct input_claim claim);
 
@@ -47,8 +57,37 @@ void io_reign(struct input_claim claim);
 __attribute__((noreturn)) void io_run(enum io_phase phase);
 /* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */
 void io_sleep(int timeout_ms);
-/* Sends to the output logger's lifeline; a failure is a lost logger. Fits snapshot_ship. */
+/* Sends to the output logger if it is there; a failure is told by the next logger_service. Always
+ * 0: fits snapshot_ship. */
 int io_send_ol(void *context, const struct message *message);
+
+/* ---- a logger dies and comes back (rejoin.c) ---- */
+
+/* Reads, writes and handles what comes from it; when it is lost, or away, sees to its return. */
+void logger_service(enum logger_side which,
+                    int (*handler)(void *context, const struct message *message));
+/* Something could not be sent to it: it is lost at the next logger_service. */
+void logger_broken(enum logger_side which, int error);
+/* The input logger answered our claim. */
+void logger_claimed(struct input_claim claim);
+/* We are protected again, on its side: told once. */
+void logger_back(enum logger_side which);
+/* What to poll for it. */
+struct pollfd logger_poll(enum logger_side which);
+/* Latest time of the next logger_service. */
+int64_t logger_next_wake(void);
+
+/* ---- what protects the master: snapshots, effects, a new base (protect.c) ---- */
+
+/* Once a round of a master. Returns the work done. */
+uint32_t protect_round(void);
+/* A master's output logger is lost: what it had is void. */
+void protect_output_lost(void);
+/* Numbers of snapshots, from the output logger. */
+void protect_committed(uint64_t number);
+void protect_image_stored(uint64_t number);
+/* After a takeover: what had been performed before. */
+void protect_go_live(void);
 
 /* ---- outgoing (ship.c) ---- */
 
@@ -57,6 +96,14 @@ uint32_t ship_logs(void);
 uint32_t ship_outputs(void);
 /* Moves what replaying threads send out of their rings, to be shipped after the go-live. */
 void ship_collect_replayed(void);
+/* Logs that nobody will want (R16). */
+void ship_discard_logs(void);
+/* A new link: what the old one had not delivered is lost. */
+void ship_link_renewed(void);
+/* Number of the last output given to any output logger. */
+uint64_t ship_given(uint32_t thread);
+/* After replay: what the output logger has counts as given to it; collects the rest. */
+void ship_go_live(void);
 /* Acknowledged log frames are stable (R18). */
 void ship_update_stable(void);
 /* Is there anything a thread has left to ship? */
@@ -68,11 +115,17 @@ bool ship_pending(void);
 uint32_t deliver_inputs(void);
 /* May a frame of inputs be received now? When not, the NF's next receive wakes us. */
 bool deliver_wants_frames(void);
+/* Has the NF consumed all that was delivered? */
+bool deliver_all_consumed(void);
+/* Drops what it has not. While all threads are parked. */
+void deliver_discard(void);
 /* Do inputs kept since a takeover fit into the queues by now? */
 bool deliver_can_hand_on(void);
 
 /* ---- takeover (backup.c) ---- */
 
+/* A waiting backup's output logger is lost: the next one begins with a whole image. */
+void backup_output_lost(void);
 /* A message from the output logger in any backup phase. 0 or -errno. */
 int backup_message(const struct message *message);
 /* Called each round: quiescence, go-live. Returns true when something moved. */

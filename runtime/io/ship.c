@@ -17,6 +17,9 @@ struct in_flight {
 static struct in_flight flights[LINK_WINDOW_FRAMES];
 static uint32_t flight_head, flight_tail;
 
+/* Number of the last output of each thread that went into a link, of whatever logger (R16). */
+static uint64_t given[THREADS_MAX];
+
 /* Outputs of replay that the output logger does not have: same layout as a ring. */
 static struct {
     uint8_t *bytes;
@@ -42,6 +45,22 @@ static uint32_t ship_log(struct link *link, uint32_t thread)
         frames++;
     }
     return frames;
+}
+
+void ship_discard_logs(void)
+{
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+        log_discard(process.logs[t]);
+}
+
+void ship_link_renewed(void)
+{
+    flight_tail = flight_head;
+}
+
+uint64_t ship_given(uint32_t thread)
+{
+    return given[thread];
 }
 
 uint32_t ship_logs(void)
@@ -99,6 +118,7 @@ static const struct output *first_output(uint32_t thread)
 
 static void pop_output(uint32_t thread, const struct output *entry)
 {
+    given[thread] = entry->number;
     if (replayed[thread].sent < replayed[thread].length)
         replayed[thread].sent += entry->total;
     else
@@ -158,6 +178,15 @@ void ship_collect_replayed(void)
             replayed[t].length += entry->total;
             ring_pop(ring, entry);
         }
+    }
+}
+
+void ship_go_live(void)
+{
+    ship_collect_replayed();
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
+        uint64_t outputs = IMAGE->threads[t].core.outputs; /* the logger deletes what lies beyond */
+        given[t] = process.held[t] < outputs ? process.held[t] : outputs;
     }
 }
 

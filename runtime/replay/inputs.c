@@ -131,6 +131,33 @@ void inputs_pop(void)
     pthread_mutex_unlock(&mutex);
 }
 
+uint32_t inputs_waiting(packet_id *ids)
+{
+    uint32_t found = 0;
+    pthread_mutex_lock(&mutex);
+    for (size_t i = cursor; kept && i < count; i++)
+        if (inputs[i] && !inputs[i]->consumed) {
+            if (ids)
+                ids[found] = first + i;
+            found++;
+        }
+    pthread_mutex_unlock(&mutex);
+    return found;
+}
+
+uint32_t inputs_discard(void)
+{
+    uint32_t discarded = inputs_waiting(NULL);
+    pthread_mutex_lock(&mutex);
+    for (; cursor < count; cursor++) {
+        free(inputs[cursor]);
+        inputs[cursor] = NULL;
+    }
+    kept = false;
+    pthread_mutex_unlock(&mutex);
+    return discarded;
+}
+
 bool inputs_kept(void)
 {
     return kept;

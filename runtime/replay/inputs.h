@@ -23,6 +23,10 @@ const uint8_t *inputs_consume(packet_id id, uint16_t *port, uint16_t *length);
 /* After replay: the oldest input nobody consumed, false when there is none left. I/O thread. */
 bool inputs_next(struct packet_item *item);
 void inputs_pop(void);
+/* The ids nobody consumed yet, ascending; returns how many (`ids` may be NULL). After replay. */
+uint32_t inputs_waiting(packet_id *ids);
+/* Nobody will consume the rest; returns how many that were. After replay. */
+uint32_t inputs_discard(void);
 /* True until all was handed on; then inputs may bypass this memory. */
 bool inputs_kept(void);
 /* One past the last input that arrived here. */

@@ -18,6 +18,7 @@
 #include "hooks/cycle.h"
 #include "hooks/queue.h"
 #include "hooks/value.h"
+#include "replay/inputs.h"
 #include "snapshot/regions.h"
 
 #define REGIONS_MAX (THREADS_MAX + 16u)
@@ -87,9 +88,21 @@ void snapshot_restart(uint64_t next_number)
     snapshot.next_number = next_number;
 }
 
+void snapshot_abandon(void)
+{
+    if (snapshot.state == SNAPSHOT_BARRIER)
+        process_set_barrier(false);
+    snapshot_restart(snapshot.next_number);
+}
+
 enum snapshot_state snapshot_state(void)
 {
     return snapshot.state;
+}
+
+const struct snapshot_mark *snapshot_mark(void)
+{
+    return &snapshot.mark;
 }
 
 const struct snapshot_figures *snapshot_figures(void)
@@ -123,10 +136,10 @@ static int compare_ids(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Ids that lie in queues: delivered, not consumed (R15). */
+/* Ids that lie in queues, or are still kept since a takeover: not consumed (R15). */
 static void describe_inputs(struct input_claim next)
 {
-    uint32_t count = 0, room = 0;
+    uint32_t count = 0, room = inputs_waiting(NULL);
     for (uint32_t s = 0; s < QUEUES_MAX; s++)
         if (process.queues[s])
             room += queue_used(process.queues[s]);
@@ -141,6 +154,7 @@ static void describe_inputs(struct input_claim next)
         for (uint64_t at = queue->tail; at != queue->head; at++)
             ids[count++] = queue->slots[at & queue_mask()].id;
     }
+    count += inputs_waiting(ids + count);
     ASSERT(count == room);
     qsort(ids, count, sizeof *ids, compare_ids);
     memcpy(bytes, &next.from, 8);
@@ -170,7 +184,7 @@ int snapshot_inputs_read(const uint8_t *bytes, uint32_t length, struct snapshot_
     return 0;
 }
 
-static void mark_threads(void)
+static void mark_threads(bool logs_restart)
 {
     struct snapshot_mark *mark = &snapshot.mark;
     memset(mark, 0, sizeof *mark);
@@ -182,7 +196,10 @@ static void mark_threads(void)
         mark->outputs[t] = thread->core.outputs;
         mark->effects[t] = thread->core.effects;
         thread_state_segment(&thread->core);
-        log_reset(&process.runs[t].log);
+        if (logs_restart)
+            log_restart(&process.runs[t].log);
+        else
+            log_reset(&process.runs[t].log);
         if (thread->lifecycle == THREAD_RUNNING)
             regions_tls_gather(t, process.runs[t].tcb);
     }
@@ -197,13 +214,17 @@ bool snapshot_give_up(int64_t now)
     return true;
 }
 
-bool snapshot_try_copy(struct input_claim next)
+bool snapshot_ready(void)
 {
     ASSERT(snapshot.state == SNAPSHOT_BARRIER);
-    if (!all_safe())
-        return false;
+    return all_safe();
+}
+
+void snapshot_copy(struct input_claim next, bool logs_restart)
+{
+    ASSERT(snapshot.state == SNAPSHOT_BARRIER);
     int64_t stopped = now_ns();
-    mark_threads();
+    mark_threads(logs_restart);
     describe_inputs(next);
     value_clocks_floor();
     cycle_floor();
@@ -227,7 +248,6 @@ bool snapshot_try_copy(struct input_claim next)
     snapshot.begun = false;
     snapshot.region = 0;
     snapshot.address = snapshot.regions[0].start;
-    return true;
 }
 
 /* ---- shipping ---- */
@@ -312,11 +332,10 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
     return error;
 }
 
-bool snapshot_committed(uint64_t number, packet_id *inputs_from)
+bool snapshot_committed(uint64_t number)
 {
     if (snapshot.state != SNAPSHOT_COMMITTING || number != snapshot.mark.number)
         return false;
     snapshot.state = SNAPSHOT_IDLE;
-    *inputs_from = snapshot.mark.inputs_from;
     return true;
 }

@@ -25,15 +25,21 @@ struct snapshot_figures {
 void snapshot_init(void);
 /* First number to give, and everything shipped whole: at start and after a takeover. */
 void snapshot_restart(uint64_t next_number);
+/* The output logger is gone: what is under way ends, the next one is shipped whole. */
+void snapshot_abandon(void);
 enum snapshot_state snapshot_state(void);
 
 /* Raises the barrier. */
 void snapshot_begin(int64_t now);
+/* In SNAPSHOT_BARRIER: are all threads safe? They stay so until snapshot_copy. */
+bool snapshot_ready(void);
 /*
- * In SNAPSHOT_BARRIER: copies when all threads are safe and returns true; else false, call again.
- * `next` is the id after the last one delivered to a queue, and whose it is.
+ * Then: copies, and lets the threads go on. `next` is the id after the last one delivered to a
+ * queue, and whose it is. `logs_restart`: nobody will want the logs before (R16).
  */
-bool snapshot_try_copy(struct input_claim next);
+void snapshot_copy(struct input_claim next, bool logs_restart);
+/* Of the snapshot copied last. */
+const struct snapshot_mark *snapshot_mark(void);
 /*
  * In SNAPSHOT_BARRIER for too long: lowers the barrier, back to SNAPSHOT_IDLE; true then. A thread
  * that comes to no wait may itself be spinning for one that is held at the barrier.
@@ -45,8 +51,8 @@ bool snapshot_give_up(int64_t now);
  */
 int snapshot_ship(size_t room, int (*send)(void *context, const struct message *message),
                   void *context);
-/* The OL committed `number`; true when it was ours. *inputs_from: inputs below are not needed. */
-bool snapshot_committed(uint64_t number, packet_id *inputs_from);
+/* The OL committed `number`; true when it was ours. */
+bool snapshot_committed(uint64_t number);
 const struct snapshot_figures *snapshot_figures(void);
 
 /* The description that travels in IMAGE_BEGIN: inputs delivered but not consumed. */

@@ -259,9 +259,9 @@ EOF
 fi
 
 # Nobody to take over: the daemon says so and ends if it was told to.
-alone() { # NAME COMMITTED: a master lost alone, after or before its first commit
+alone() { # NAME COMMITTED [OPTION]: a master lost alone, after or before its first commit
     rm -f "$scratch/ol.journal"
-    start_logger ol --exit-without-backup
+    start_logger ol --exit-without-backup ${3:-}
     start_nf 0 master; master=$nf_pid
     if [ "$2" = yes ]; then
         wait_for "$scratch/ol.journal" image_committed
@@ -275,7 +275,12 @@ alone() { # NAME COMMITTED: a master lost alone, after or before its first commi
 }
 start_logger il
 alone "no backup" yes
-alone "no backup and no image" no
+start_logger ol
+start_nf 0 master; wait $nf_pid; check "its state is not given up by itself" 67 $?
+check "said how to" 1 "$(grep -c -- --forget "$scratch/nf0.err")"
+kill -TERM $ol_pid; wait $ol_pid
+alone "no backup and no image" no --forget
+check "a person gave it up" 1 "$(event_count "$scratch/ol.journal" forgotten)"
 
 [ $failed = 0 ] && echo "loggers.sh: all passed"
 exit $failed

@@ -7,9 +7,12 @@
  *   stub_nf master|backup IDENTITY IL-DEVICE IL-ADDRESS OL-DEVICE OL-ADDRESS
  *
  * Environment: STUB_CLAIMANT=N is who it says it is; STUB_STALL=1: a backup claims the inputs and
- * then hangs in the middle of its takeover.
+ * then hangs in the middle of its takeover; STUB_EPOCH=N: a master says that it comes back from
+ * epoch N; STUB_DIE=welcome|resume: a master that came back dies when it is welcome, or when it has
+ * said where its logs go on.
  *
- * SIGTERM ends a master in the normal way. A refused process ends with the refusal's status.
+ * SIGTERM ends a master in the normal way. A refused process ends with the refusal's status. A live
+ * one whose logger dies waits for the next one and goes on (core/rejoin.h).
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,6 +25,7 @@
 
 #include "core/assert.h"
 #include "core/event.h"
+#include "core/rejoin.h"
 #include "lifeline.h"
 #include "stub_packet.h"
 #include "wire.h"
@@ -37,6 +41,7 @@
 #define BALLAST_PAGES (24u * 256u)
 #define BALLAST_ADDRESS (IMAGE_ADDRESS - BALLAST_PAGES * IMAGE_PAGE_BYTES)
 #define BATCH 16u
+#define REJOIN_EVERY_NS 20000000
 
 /* Everything that belongs to the NF's image (R11). */
 struct state {
@@ -52,7 +57,9 @@ union image {
 };
 
 struct end { /* of the connection to one logger */
-    struct lifeline *line;
+    const char *name, *address;
+    uint16_t port;
+    struct lifeline *line; /* NULL: it died */
     struct wire *wire;
     struct message_welcome welcome;
     bool welcomed;
@@ -78,9 +85,11 @@ static struct input *unsent; /* outputs */
 static uint64_t unsent_head, unsent_tail;
 static bool stalls, reigning, snapshot_wanted, imaging;
 static uint64_t snapshots, last_frame;
-static uint64_t mark_inputs_of;
-static packet_id mark_inputs_from;
-static int64_t now_ns, snapshot_ns;
+static const char *identity;
+static struct rejoin rejoin;
+static uint64_t given;            /* number of the last output handed to a link */
+static struct input_claim marked; /* inputs that the image on its way needs */
+static int64_t now_ns, snapshot_ns, rejoin_ns;
 static volatile sig_atomic_t stopping;
 
 static struct takeover takeover;
@@ -103,6 +112,14 @@ static void must_send(struct lifeline *line, const struct message *message)
     int error = lifeline_send(line, message);
     if (error && error != -EPIPE) /* then reading tells why, perhaps by a REFUSE */
         quit(1, strerror(-error));
+}
+
+static void die_at(const char *moment)
+{
+    const char *wanted = getenv("STUB_DIE");
+
+    if (wanted && strcmp(wanted, moment) == 0)
+        raise(SIGKILL);
 }
 
 /* ---- the NF proper: one batch ---- */
@@ -213,6 +230,7 @@ static void ship(void)
             if (!wrote)
                 break;
             length += wrote;
+            given = out->id;
             unsent_head++;
         }
         last_frame = link_commit(link, FRAME_OUTPUT, 0, 0, length);
@@ -232,12 +250,39 @@ static void pages_send(uint64_t address, uint32_t count, const uint8_t *bytes)
                            .image_pages = {.address = address, .count = count, .bytes = bytes}});
 }
 
+static bool snapshot_due(bool empty)
+{
+    if (!rejoin_may_snapshot(&rejoin))
+        return false;
+    if (rejoin.output == OUTPUT_SERVES && (imaging || !shipped()))
+        return false;
+    return rejoin_wants_snapshot(&rejoin, empty) || snapshot_wanted ||
+           now_ns - snapshot_ns >= SNAPSHOT_EVERY_NS;
+}
+
+static void resume_send(const struct snapshot_mark *mark)
+{
+    struct message message = {.kind = MESSAGE_RESUME, .epoch = epoch, .resume = {.mark = *mark}};
+
+    message.resume.shipped[0] = given;
+    must_send(ol.line, &message);
+    die_at("resume");
+}
+
 /* One thread: between two batches it always stands at a barrier. */
 static void snapshot(void)
 {
-    if (imaging || !shipped() || (!snapshot_wanted && now_ns - snapshot_ns < SNAPSHOT_EVERY_NS))
+    bool empty = pending_head == pending_tail;
+
+    if (!snapshot_due(empty))
         return;
-    log_reset(&pal);
+    struct rejoin_barrier barrier = rejoin_at_barrier(&rejoin, empty);
+    if (barrier.inputs_discard)
+        S->next_input = rejoin.inputs.from;
+    if (barrier.logs_restart)
+        log_restart(&pal);
+    else
+        log_reset(&pal);
     thread_state_segment(&S->thread);
     struct message message = {.kind = MESSAGE_IMAGE_BEGIN, .epoch = epoch};
     struct snapshot_mark *mark = &message.image_begin.mark;
@@ -245,9 +290,12 @@ static void snapshot(void)
     mark->threads = mark->positions.threads = 1;
     mark->positions.at[0] = S->thread.position;
     mark->outputs[0] = S->thread.outputs;
-    mark->inputs_of = mark_inputs_of;
-    mark->inputs_from = mark_inputs_from = S->next_input;
-    message.image_begin.whole = snapshots == 1;
+    marked = (struct input_claim){.of = rejoin.inputs.of, .from = S->next_input};
+    mark->inputs_of = marked.of;
+    mark->inputs_from = marked.from;
+    if (barrier.logs_restart)
+        resume_send(mark);
+    message.image_begin.whole = snapshots == 1 || barrier.logs_restart;
     message.image_begin.description = (const uint8_t *)"stub";
     message.image_begin.description_bytes = 4;
     must_send(ol.line, &message);
@@ -274,6 +322,8 @@ static void reign(struct input_claim claim)
 
 static int welcome(struct end *end, const struct message *message)
 {
+    if (message->kind == MESSAGE_REFUSE && message->refuse.status == STATUS_BUSY && phase == LIVE)
+        return -EBUSY; /* our last attempt is not quite gone */
     if (message->kind == MESSAGE_REFUSE)
         quit(message->refuse.status, message->refuse.text);
     if (message->kind != MESSAGE_WELCOME)
@@ -288,15 +338,22 @@ static int from_il(void *context, const struct message *message)
 {
     (void)context;
     if (message->kind == MESSAGE_REIGN) {
+        if (reigning) {
+            rejoin_input_claimed(&rejoin, message->reign.claim);
+            return 0;
+        }
         reigning = true;
-        mark_inputs_of = message->reign.claim.of;
+        rejoin_init(&rejoin, message->reign.claim);
         if (stalls)
             fprintf(stderr, "stub_nf: stalled\n");
         if (phase == LIVE && !S->next_input)
             S->next_input = message->reign.claim.from;
         return 0;
     }
-    return welcome(&il, message);
+    int error = welcome(&il, message);
+    if (!error && message->kind == MESSAGE_WELCOME && phase == LIVE && reigning)
+        reign(rejoin_input_claim(&rejoin, il.welcome.incarnation));
+    return error;
 }
 
 static void stored_take(const struct message_stored_log *piece)
@@ -335,9 +392,10 @@ static int from_ol(void *context, const struct message *message)
     case MESSAGE_COMMITTED:
         if (phase == LIVE) {
             imaging = false;
-            must_send(il.line, &(struct message){.kind = MESSAGE_TRUNCATE,
-                                                 .epoch = epoch,
-                                                 .number = {.number = mark_inputs_from}});
+            if (il.welcomed && marked.of == il.welcome.incarnation)
+                must_send(il.line, &(struct message){.kind = MESSAGE_TRUNCATE,
+                                                     .epoch = epoch,
+                                                     .number = {.number = marked.from}});
         } else {
             base = staged;
         }
@@ -362,6 +420,12 @@ static int from_ol(void *context, const struct message *message)
         reign((struct input_claim){takeover.base.inputs_of, takeover.base.inputs_from});
         break;
     case MESSAGE_GO:
+        if (phase == LIVE) {
+            rejoin_output_go(&rejoin);
+            fprintf(stderr, "stub_nf: goes on under epoch %u\n", epoch);
+            break;
+        }
+        given = takeover.held[0] < S->thread.outputs ? takeover.held[0] : S->thread.outputs;
         thread_state_segment(&S->thread);
         log_init(&pal, pal_bytes, LOG_BYTES, S->thread.position);
         log_reset(&pal);
@@ -370,7 +434,12 @@ static int from_ol(void *context, const struct message *message)
         fprintf(stderr, "stub_nf: live under epoch %u\n", epoch);
         break;
     default:
-        return welcome(&ol, message);
+        if (welcome(&ol, message))
+            return -EBUSY;
+        if (message->kind == MESSAGE_WELCOME && rejoin.output == OUTPUT_LOST)
+            rejoin_output_welcomed(&rejoin);
+        if (rejoin.output == OUTPUT_WELCOMED)
+            die_at("welcome");
     }
     return 0;
 }
@@ -389,6 +458,7 @@ static void input_frame(void *context, const struct frame *frame, const uint8_t 
         input->port = item.port;
         input->length = item.length;
         memcpy(input->bytes, item.bytes, item.length);
+        rejoin.inputs.from = item.number + 1;
     }
 }
 
@@ -408,29 +478,66 @@ static int64_t clock_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void end_open(struct end *end, enum role role, const char *identity, const char *device,
-                     const char *address, uint16_t port)
+static void hello_send(struct end *end, enum role role)
 {
-    char why[256];
-    enum status status = wire_open(&end->wire, device, 0, why);
-    if (status == STATUS_OK)
-        status = lifeline_connect(&end->line, address, port, 2000, why);
-    if (status != STATUS_OK)
-        quit((int)status, why);
+    const char *pretended = getenv("STUB_EPOCH");
     struct message hello = {.kind = MESSAGE_HELLO,
+                            .epoch = phase == LIVE ? epoch : 0,
                             .hello = {.role = (uint8_t)role, .claimant = claimant}};
+
+    if (pretended)
+        hello.epoch = (uint32_t)strtoul(pretended, NULL, 10);
     memcpy(hello.hello.mac, wire_mac(end->wire), 6);
     snprintf(hello.hello.identity, sizeof hello.hello.identity, "%s", identity);
     must_send(end->line, &hello);
 }
 
+static void end_open(struct end *end, enum role role, const char *device)
+{
+    char why[256];
+    enum status status = wire_open(&end->wire, device, 0, why);
+    if (status == STATUS_OK)
+        status = lifeline_connect(&end->line, end->address, end->port, 2000, why);
+    if (status != STATUS_OK)
+        quit((int)status, why);
+    hello_send(end, role);
+}
+
+static void end_lost(struct end *end)
+{
+    fprintf(stderr, "stub_nf: the %s logger is gone\n", end->name);
+    if (phase != LIVE || !reigning)
+        exit(STATUS_UNREACHABLE);
+    lifeline_close(end->line);
+    end->line = NULL;
+    end->welcomed = false;
+    if (end == &ol)
+        rejoin_output_lost(&rejoin);
+    else
+        rejoin_input_lost(&rejoin);
+    imaging = imaging && end != &ol;
+    last_frame = end == &ol ? 0 : last_frame;
+}
+
+static void service(struct end *end, int (*handler)(void *context, const struct message *message))
+{
+    if (end->line && lifeline_service(end->line, now_ns, handler, NULL))
+        end_lost(end);
+}
+
 static void services(void)
 {
-    int il_error = lifeline_service(il.line, now_ns, from_il, NULL);
-    int ol_error = ol.line ? lifeline_service(ol.line, now_ns, from_ol, NULL) : 0;
-    if (ol_error || il_error)
-        quit(STATUS_UNREACHABLE,
-             ol_error ? "the output logger is gone" : "the input logger is gone");
+    service(&il, from_il);
+    service(&ol, from_ol);
+    if (now_ns < rejoin_ns)
+        return;
+    rejoin_ns = now_ns + REJOIN_EVERY_NS;
+    for (struct end *end = &il; end; end = end == &il ? &ol : NULL) {
+        char why[256];
+        if (!end->line && phase == LIVE &&
+            lifeline_connect(&end->line, end->address, end->port, 10, why) == STATUS_OK)
+            hello_send(end, ROLE_MASTER);
+    }
 }
 
 static void on_term(int signal)
@@ -465,7 +572,7 @@ static void round_once(void)
     uint32_t work = 0;
 
     now_ns = clock_ns();
-    if (pending_tail - pending_head < PENDING / 2)
+    if (rejoin_takes(&rejoin) && pending_tail - pending_head < PENDING / 2)
         work += wire_receive(il.wire, now_ns, 64, input_frame, NULL);
     work += wire_receive(ol.wire, now_ns, 64, ignore_frame, NULL);
     if (phase == REPLAYING && !stalls && work_replay())
@@ -473,12 +580,16 @@ static void round_once(void)
     if (phase == LIVE && !stopping && reigning)
         work_live();
     if (phase == LIVE) {
-        ship();
+        if (rejoin_ships(&rejoin))
+            ship();
+        if (rejoin_discards(&rejoin))
+            log_discard(&pal);
         if (reigning)
             snapshot();
     }
     work += wire_transmit(ol.wire, now_ns) + wire_transmit(il.wire, now_ns);
-    if (stopping && phase == LIVE && shipped() && link_acked(wire_link(ol.wire)) == last_frame)
+    if (stopping && phase == LIVE && il.welcomed && ol.welcomed && shipped() &&
+        link_acked(wire_link(ol.wire)) == last_frame)
         finish();
     static int64_t serviced_ns;
     if (!work || now_ns - serviced_ns > 1000000) {
@@ -492,14 +603,14 @@ static void round_once(void)
     wait = wait < 0 ? 0 : wait > 20000000 ? 20000000 : wait;
     struct pollfd fds[] = {{.fd = wire_fd(il.wire), .events = POLLIN},
                            {.fd = wire_fd(ol.wire), .events = POLLIN},
-                           {.fd = lifeline_fd(il.line), .events = lifeline_events(il.line)},
-                           {.fd = lifeline_fd(ol.line), .events = lifeline_events(ol.line)}};
+                           {.fd = il.line ? lifeline_fd(il.line) : -1, .events = POLLIN},
+                           {.fd = ol.line ? lifeline_fd(ol.line) : -1, .events = POLLIN}};
     ppoll(fds, 4, &(struct timespec){.tv_nsec = wait}, NULL);
 }
 
 static void welcome_wait(const struct end *end)
 {
-    while (!end->welcomed) {
+    while (!end->welcomed && end->line) {
         now_ns = clock_ns();
         services();
         usleep(1000);
@@ -520,9 +631,12 @@ int main(int argc, char **argv)
     pending = calloc(PENDING, sizeof *pending);
     unsent = calloc(PENDING, sizeof *unsent);
     /* The input logger first: to a backup the output logger may say TAKEOVER with its WELCOME. */
-    end_open(&il, role, argv[2], argv[3], argv[4], IL_PORT);
+    identity = argv[2];
+    il = (struct end){.name = "input", .address = argv[4], .port = IL_PORT};
+    ol = (struct end){.name = "output", .address = argv[6], .port = OL_PORT};
+    end_open(&il, role, argv[3]);
     welcome_wait(&il);
-    end_open(&ol, role, argv[2], argv[5], argv[6], OL_PORT);
+    end_open(&ol, role, argv[5]);
     welcome_wait(&ol);
     if (role == ROLE_MASTER) {
         epoch = ol.welcome.epoch;

@@ -23,11 +23,25 @@ static int on_persist_epoch(void *context, uint32_t epoch)
 {
     struct world *world = context;
 
-    (void)epoch;
-    if (world->process_count == 0 || !random_percent(&world->random, 20))
+    if (world->process_count == 0 || !random_percent(&world->random, 20)) {
+        world->ol_epoch = epoch;
         return 0;
+    }
     world->totals->persist_failed++;
     return -EIO;
+}
+
+/* A message to the reigning master, if it is there to hear it. */
+static void tell(struct world *world, enum control_kind kind, const struct snapshot_mark *mark)
+{
+    struct process *process = world->reigning;
+
+    if (process == NULL || process->mode != PROCESS_LIVE || process->output.of != world->ol_of)
+        return;
+    struct control *control = control_push(&process->output.from);
+    control->kind = kind;
+    if (mark != NULL)
+        control->resume.mark = *mark;
 }
 
 static void on_committed(void *context, uint64_t number)
@@ -50,8 +64,25 @@ static void on_committed(void *context, uint64_t number)
     if (world->base.mark.number != number)
         sim_violation("R13: snapshot %lx committed without an image", number);
     world->totals->commits++;
-    if (world->reigning != NULL && world->reigning->mode == PROCESS_LIVE)
-        process_committed(world->reigning, &world->base.mark);
+    world->born = true;
+    world->output_bare = false;
+    if (world->base.mark.inputs_of == world->il_of)
+        world->input_bare = false;
+    tell(world, CONTROL_COMMITTED, &world->base.mark);
+}
+
+const struct positions *world_recoverable(const struct world *world, uint64_t of)
+{
+    static struct output_log_state state;
+
+    if (of != world->ol_of)
+        return world->had_base[of] ? &world->recoverable[of] : NULL;
+    if (world->ol == NULL)
+        return NULL;
+    output_log_state(world->ol, &state);
+    if (state.base != 0)
+        return &state.received;
+    return world->image_count > 0 ? &world->image[0].mark.positions : NULL;
 }
 
 void world_loggers_create(struct world *world)
@@ -59,21 +90,37 @@ void world_loggers_create(struct world *world)
     struct random *random = &world->random;
     static const uint32_t ring_bytes[] = {2048, 8192, 65536};
     static const uint32_t memory_kib[] = {160, 256, 4096};
-    const struct output_log_actions actions = {
-        .release = on_release, .persist_epoch = on_persist_epoch, .committed = on_committed};
 
     world->memory = (size_t)memory_kib[random_below(random, 3)] << 10;
     world->credit = random_range(random, 1, SIM_LINK_FRAMES);
-    world->il = input_log_create(ring_bytes[random_below(random, 3)], 0, SIM_INCARNATION);
-    world->ol = output_log_create(world->memory, 0, 1, &actions, world);
-    ASSERT(world->il != NULL && world->ol != NULL);
+    world->il_bytes = ring_bytes[random_below(random, 3)];
+    world_input_logger_begins(world);
+    world_output_logger_begins(world);
+}
+
+void world_input_logger_begins(struct world *world)
+{
+    world->il_of = ++world->il_births;
+    world->il = input_log_create(world->il_bytes, world->il_epoch, world->il_of);
+    ASSERT(world->il != NULL);
+    oracle_input_logger(world->oracle);
+}
+
+void world_output_logger_begins(struct world *world)
+{
+    const struct output_log_actions actions = {
+        .release = on_release, .persist_epoch = on_persist_epoch, .committed = on_committed};
+
+    world->ol_of = ++world->ol_births;
+    world->ol = output_log_create(world->memory, world->ol_epoch, world->ol_of, &actions, world);
+    ASSERT(world->ol != NULL);
 }
 
 /* ---- output logger ---- */
 
 static bool reigns(const struct world *world, const struct process *process)
 {
-    return process == world->reigning || process == world->dying;
+    return process == world->reigning || (process == world->dying && !world->raised);
 }
 
 static void judge(const struct world *world, const struct process *process, int error,
@@ -115,8 +162,12 @@ void world_serve_output(struct world *world, struct process *process)
     struct connection *connection = &process->output;
     struct frame header;
     const uint8_t *payload;
-    size_t frames = output_log_room(world->ol) / (2 * FRAME_MAX_BYTES);
 
+    if (connection->logger == NULL) { /* frames of a session that is no more */
+        connection_receive(process, &connection->up, NULL, &header, &payload);
+        return;
+    }
+    size_t frames = output_log_room(world->ol) / (2 * FRAME_MAX_BYTES);
     link_set_credit(connection->logger, frames < world->credit ? (uint32_t)frames : world->credit);
     if (connection_receive(process, &connection->up, connection->logger, &header, &payload)) {
         if (header.kind == FRAME_LOG)
@@ -129,20 +180,36 @@ void world_serve_output(struct world *world, struct process *process)
     connection_transmit(process, &connection->down, connection->logger);
 }
 
-void world_control_output(struct world *world, struct process *process)
+/* The master goes on here, if it is one (R16, R17). */
+static void take_resume(struct world *world, struct process *process, const struct control *control)
 {
-    struct control *control = control_pop(&process->to_output);
+    const struct resume *resume = &control->resume;
 
-    if (control == NULL)
-        return;
-    if (control->kind == CONTROL_EFFECTS) {
-        judge(world, process,
-              output_log_effects(world->ol, control->epoch, control->thread, control->number),
-              "effect");
+    if (output_log_resume(world->ol, world->ol_epoch + 1, resume) != -ENODATA)
+        sim_violation("R17: the OL let a master resume under an epoch that its disk never had");
+    int error = output_log_resume(world->ol, control->epoch, resume);
+    if (!reigns(world, process)) {
+        if (error != -ESTALE)
+            sim_violation("G5: a fenced master wants to resume, the OL says: %s", strerror(-error));
+        world->totals->fenced++;
+        if (process->mode == PROCESS_LIVE)
+            process_kill(process);
         return;
     }
-    ASSERT(control->kind == CONTROL_SNAPSHOT && world->image_count < WORLD_IMAGES_MAX);
-    struct image image = {.mark = control->mark, .nf = control->image};
+    judge(world, process, error, "resume");
+    if (output_log_resume(world->ol, control->epoch, resume) != -EBUSY)
+        sim_violation("R16: the OL let two masters resume");
+    oracle_resume(world->oracle, resume->shipped);
+    world->totals->resumes++;
+    tell(world, CONTROL_GO, NULL);
+}
+
+static void take_image(struct world *world, struct process *process, struct control *control)
+{
+    struct output_log_state state;
+
+    ASSERT(world->image_count < WORLD_IMAGES_MAX);
+    struct image image = {.mark = control->resume.mark, .nf = control->image};
     control->image = NULL;
     world->image[world->image_count++] = image;
     int error = output_log_snapshot(world->ol, control->epoch, &image.mark);
@@ -150,6 +217,34 @@ void world_control_output(struct world *world, struct process *process)
     if (error < 0) {
         free(image.nf);
         world->image_count--;
+        return;
+    }
+    output_log_state(world->ol, &state);
+    /* The first one only: it will be the base, and a takeover then knows of no other. */
+    if (state.base == 0 && world->image_count == 1)
+        tell(world, CONTROL_IMAGE_STORED, &image.mark);
+}
+
+void world_control_output(struct world *world, struct process *process)
+{
+    struct control *control = NULL;
+
+    if (process->output.logger != NULL)
+        control = control_pop(&process->output.to);
+    if (control == NULL)
+        return;
+    switch (control->kind) {
+    case CONTROL_EFFECTS:
+        judge(world, process,
+              output_log_effects(world->ol, control->epoch, control->thread, control->number),
+              "effect");
+        break;
+    case CONTROL_RESUME:
+        take_resume(world, process, control);
+        break;
+    default:
+        ASSERT(control->kind == CONTROL_SNAPSHOT);
+        take_image(world, process, control);
     }
 }
 
@@ -183,7 +278,7 @@ void world_serve_input(struct world *world, struct process *process)
     struct frame header;
     const uint8_t *payload;
 
-    if (process != world->il_peer)
+    if (process != world->il_peer || connection->logger == NULL)
         return; /* the IL has closed that link (R17) */
     if (connection_receive(process, &connection->up, connection->logger, &header, &payload))
         sim_violation("the NF sent the IL a numbered frame");
@@ -191,12 +286,38 @@ void world_serve_input(struct world *world, struct process *process)
     connection_transmit(process, &connection->down, connection->logger);
 }
 
+static void take_reign(struct world *world, struct process *process, const struct control *control)
+{
+    struct input_claim claim = control->claim;
+    int error = input_log_reign(world->il, control->epoch, process->claimant, &claim);
+
+    if (error == -ESTALE && (process->oracle == NULL || process->mode == PROCESS_DEAD)) {
+        world->totals->fenced++;
+        if (process->mode == PROCESS_LIVE)
+            process_kill(process);
+        return;
+    }
+    if (error < 0)
+        sim_violation("the IL refused a master that came back: %s", strerror(-error));
+    world->il_epoch = control->epoch;
+    world->il_peer = process;
+    struct control *answer = control_push(&process->input.from);
+    answer->kind = CONTROL_REIGN;
+    answer->claim = claim;
+}
+
 void world_control_input(struct world *world, struct process *process)
 {
-    struct control *control = control_pop(&process->to_input);
+    struct control *control = NULL;
 
+    if (process->input.logger != NULL)
+        control = control_pop(&process->input.to);
     if (control == NULL)
         return;
+    if (control->kind == CONTROL_REIGN) {
+        take_reign(world, process, control);
+        return;
+    }
     int error = input_log_truncate(world->il, control->epoch, control->number);
     if (error < 0 && process == world->il_peer)
         sim_violation("the IL refused to truncate: %s", strerror(-error));
@@ -209,16 +330,19 @@ void world_accept_input(struct world *world)
     uint8_t bytes[PACKET_MAX_BYTES];
     struct input_log_state state;
 
-    input_log_state(world->il, &state);
-    if (state.next == SIM_INPUTS_MAX)
+    if (world->il == NULL)
         return;
-    uint16_t length = input_length(state.next);
-    packet_fill(bytes, length, input_seed(state.next));
-    packet_id id = input_log_accept(world->il, 0, bytes, length);
-    if (id == 0)
+    input_log_state(world->il, &state);
+    if (world->oracle->first[world->il_of] + state.next >= SIM_INPUTS_MAX)
+        return;
+    struct input_name input = {world->il_of, state.next};
+    uint16_t length = input_length(input);
+    packet_fill(bytes, length, input_seed(input));
+    input.id = input_log_accept(world->il, 0, bytes, length);
+    if (input.id == 0) {
         world->totals->il_full++;
-    else if (id != state.next)
-        sim_violation("R16: the IL numbered %lu after %lu", id, state.next - 1);
-    else
-        world->totals->inputs++;
+        return;
+    }
+    oracle_accept(world->oracle, input);
+    world->totals->inputs++;
 }

@@ -43,18 +43,27 @@ static void on_abort(int signal)
 
 static void print_totals(const struct totals *t)
 {
-    printf("runs %lu, ended before any base %lu\n"
-           "takeovers %lu: cut off alive %lu, backup killed in replay %lu, epoch not persisted "
-           "%lu\n"
-           "events %lu, outputs released %lu, inputs %lu, effects %lu, snapshots committed %lu\n"
-           "undone at cuts: events %lu, held outputs %lu; outputs sent again %lu; stale frames "
-           "%lu\n"
-           "network: resent %lu, dropped by links %lu, without credit %lu, partitions %lu\n"
-           "back-pressure: log full %lu, ring full %lu, input log full %lu; drain steps %lu\n",
-           t->runs, t->refused, t->takeovers, t->cut_off, t->backups_killed, t->persist_failed,
-           t->events, t->outputs, t->inputs, t->effects, t->commits, t->undone_events,
-           t->held_beyond, t->replayed_outputs, t->stale_frames, t->resent, t->dropped,
-           t->no_credit, t->partitions, t->waits_log, t->waits_ring, t->il_full, t->drain_steps);
+    printf(
+        "runs %lu; refused: before any base %lu, OL and master dead %lu, IL and master dead %lu\n"
+        "takeovers %lu, most in a run %lu: cut off alive %lu, backup killed in replay %lu, epoch "
+        "not persisted %lu\n"
+        "other deaths: OL %lu, IL %lu, waiting backup %lu, link to the IL %lu, to the OL %lu; two "
+        "at once %lu\n"
+        "resumed %lu, moved on to a new IL %lu, fenced masters refused %lu, fresh masters "
+        "refused %lu\n"
+        "lost in flight: outputs %lu, inputs %lu\n"
+        "events %lu, outputs released %lu, inputs %lu, effects %lu, snapshots committed %lu\n"
+        "undone at cuts: events %lu, held outputs %lu; outputs sent again %lu; stale frames "
+        "%lu\n"
+        "network: resent %lu, dropped by links %lu, without credit %lu, partitions %lu\n"
+        "back-pressure: log full %lu, ring full %lu, input log full %lu; drain steps %lu\n",
+        t->runs, t->unborn, t->refused_output, t->refused_input, t->takeovers, t->most_takeovers,
+        t->cut_off, t->backups_killed, t->persist_failed, t->ol_deaths, t->il_deaths,
+        t->backups_waiting_killed, t->il_cuts, t->ol_cuts, t->twice, t->resumes, t->input_barriers,
+        t->fenced, t->strangers, t->lost_outputs, t->lost_inputs, t->events, t->outputs, t->inputs,
+        t->effects, t->commits, t->undone_events, t->held_beyond, t->replayed_outputs,
+        t->stale_frames, t->resent, t->dropped, t->no_credit, t->partitions, t->waits_log,
+        t->waits_ring, t->il_full, t->drain_steps);
 }
 
 static uint64_t number_option(const char *name, const char *text)

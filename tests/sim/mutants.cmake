@@ -1,4 +1,4 @@
-# name, core source, text, its replacement
+# name, source, text, its replacement
 
 # R2: the VOR is the sender's own position only
 sim_edit(mutant-r2-vor event.c "vor->at[t] = log_published(logs[t]);" "vor->at[t] = 0;")
@@ -63,6 +63,64 @@ sim_edit(mutant-r14-double output_log.c
   "if (item->number <= thread->arrived)\n        return 0;" "")
 # R16: released before the first base
 sim_edit(mutant-r16-base output_log.c "if (ol->base.number == 0)\n        return;" "")
+# R16: released before the new logger's first base
+sim_edit(mutant-r16-release output_log.c "if (ol->base.number == 0)\n        return;"
+  "if (ol->base.number == 0 && ol->thread[0].log.segments[0].start == 0)\n        return;")
+# R16: inputs of a dead input logger are taken for its successor's
+sim_edit(mutant-r16-claim input_log.c "claim->of != 0 && claim->of != il->incarnation" "false")
+sim_edit(mutant-r16-marks output_base.c "mark->inputs_of == before->inputs_of && " "")
+# R16: a new input logger is asked for a dead one's inputs; the old one for all
+sim_edit(mutant-r16-asked rejoin.c
+  "incarnation == rejoin->inputs.of ? rejoin->inputs : (struct input_claim){0}" "rejoin->inputs")
+sim_edit(mutant-r16-rest rejoin.c
+  "incarnation == rejoin->inputs.of ? rejoin->inputs : (struct input_claim){0}"
+  "(struct input_claim){0}")
+# R16: inputs of a new input logger are taken before the barrier
+sim_edit_rejoin(mutant-r16-takes "return rejoin->input == INPUT_SERVES;" "return true;")
+sim_edit(mutant-r16-serves rejoin.c
+  "next.of == rejoin->inputs.of ? INPUT_SERVES : INPUT_CLAIMED" "INPUT_SERVES")
+# R16: those of the dead one are kept at the barrier
+sim_edit(mutant-r16-queue rejoin.c "barrier.inputs_discard = true;" "")
+sim_edit_user(mutant-r16-discard rejoin.c "process->queue_count = 0;" "")
+# R16: a base of the dead one's inputs makes its successor forget
+sim_edit_user(mutant-r16-truncate rejoin.c
+  "mark->inputs_of != process->input.of || process->rejoin.input != INPUT_SERVES" "false")
+# R16: logs are shipped before the new output logger said GO
+sim_edit_rejoin(mutant-r16-ships "return rejoin->output == OUTPUT_SERVES;"
+  "return rejoin->output == OUTPUT_SERVES || rejoin->output == OUTPUT_RESUMES;")
+# R16: logs do not begin at the barrier; what lies before is kept; no segment begins there
+sim_edit_user(mutant-r16-restart process.c "log_restart(&process->log[t]);"
+  "log_reset(&process->log[t]);")
+sim_edit(mutant-r16-kept log.c "log_discard(log);\n    log->reset = true;" "log->reset = true;")
+sim_edit(mutant-r16-segment log.c "log_discard(log);\n    log->reset = true;" "log_discard(log);")
+sim_edit(mutant-r16-boundary log.c "log->boundary = false;\n}" "}")
+# R16: outputs given before: one too few or too many, at either end
+sim_edit(mutant-r16-shipped-less output_log.c "= resume->shipped[t];"
+  "= resume->shipped[t] - (resume->shipped[t] > 0);")
+sim_edit(mutant-r16-shipped-more output_log.c "= resume->shipped[t];"
+  "= resume->shipped[t] + (resume->shipped[t] < mark->outputs[t]);")
+sim_edit_user(mutant-r16-double rejoin.c "control->resume.shipped[t] = process->given[t];"
+  "if (process->given[t] > 0 && process->ring[t].head > 0) process->ring[t].head--, process->given[t]--;
+   control->resume.shipped[t] = process->given[t];")
+# R16: outputs and effects before the barrier are not known of
+sim_edit(mutant-r16-logged output_log.c "thread->logged = mark->outputs[t];" "")
+sim_edit(mutant-r16-performed output_log.c "thread->effects = resume->performed[t];" "")
+# R16: outputs of before the barrier wait for the VORs of later ones
+sim_edit(mutant-r16-satisfied output_base.c "thread->satisfied = mark->outputs[t];" "(void)0;")
+# R16, R18: effects are performed that nobody could recover: before the image is there; above it
+# before it is the base; of a second image
+sim_edit_user(mutant-r16-effects rejoin.c "process->based = BASED_NOT;" "process->based = BASED;")
+sim_edit_user(mutant-r16-above process.c "positions_cover(&process->stored.positions, &effect->vor)"
+  "positions_cover(&process->acked, &effect->vor)")
+sim_edit_user(mutant-r16-second loggers.c "&& world->image_count == 1" "")
+# R16, R17: a new output logger lets a fenced master resume; one whose epoch it never had; two;
+# a fresh one
+sim_edit(mutant-r16-fenced output_log.c
+  "if (epoch < ol->epoch) {\n        ol->stale++;\n        return -ESTALE;\n    }\n    if (epoch > ol->epoch)\n        return -ENODATA;"
+  "if (epoch > ol->epoch)\n        return -ENODATA;")
+sim_edit(mutant-r16-disk output_log.c "if (epoch > ol->epoch)\n        return -ENODATA;" "")
+sim_edit(mutant-r16-busy output_log.c "ol->phase != PHASE_IDLE || ol->threads > 0" "false")
+sim_edit_user(mutant-r16-fresh returns.c "if (world->ol_epoch > 0)\n        return false;" "")
 # R17: the input logger obeys an older master
 sim_edit(mutant-r17-claim input_log.c "epoch < il->epoch ||" "")
 sim_edit(mutant-r17-truncate input_log.c "epoch != il->epoch || il->claimant == 0" "false")

@@ -11,9 +11,13 @@ void oracle_reset(struct oracle *oracle, uint32_t threads)
         memset(oracle->event[t], 0, (oracle->last[t] + 1) * sizeof(oracle->event[t][0]));
         oracle->last[t] = 0;
         oracle->outputs[t] = oracle->released[t] = oracle->effects[t] = 0;
-        oracle->floor[t] = 0;
+        oracle->floor[t] = oracle->given[t] = 0;
     }
     memset(oracle->consumed, 0, sizeof(oracle->consumed));
+    memset(oracle->inputs, 0, sizeof(oracle->inputs));
+    memset(oracle->ended, 0, sizeof(oracle->ended));
+    oracle->input_loggers = 0;
+    oracle->lost_outputs = 0;
     oracle->threads = threads;
 }
 
@@ -44,14 +48,67 @@ void oracle_output(struct oracle *oracle, uint32_t thread, uint64_t number, posi
         (struct output_truth){.seed = seed, .port = port, .length = length, .sent_at = at};
 }
 
-void oracle_consume(struct oracle *oracle, uint32_t thread, position at, packet_id id)
+void oracle_input_logger(struct oracle *oracle)
 {
-    ASSERT(id < SIM_INPUTS_MAX);
-    struct consumption *consumed = &oracle->consumed[id];
+    uint32_t of = ++oracle->input_loggers;
+
+    ASSERT(of < SIM_LOGGERS_MAX);
+    oracle->first[of] = of == 1 ? 0 : oracle->first[of - 1] + oracle->inputs[of - 1];
+}
+
+void oracle_accept(struct oracle *oracle, struct input_name input)
+{
+    if (input.id != oracle->inputs[input.of] + 1)
+        sim_violation("R16: the IL numbered %lu after %u", input.id, oracle->inputs[input.of]);
+    oracle->inputs[input.of]++;
+    ASSERT(oracle->first[input.of] + input.id < SIM_INPUTS_MAX);
+}
+
+const struct consumption *oracle_consumption(const struct oracle *oracle, struct input_name input)
+{
+    if (input.of == 0 || input.of > oracle->input_loggers || input.id == 0 ||
+        input.id > oracle->inputs[input.of])
+        sim_violation("R16: input %lu of %lu never entered", input.id, input.of);
+    return &oracle->consumed[oracle->first[input.of] + input.id];
+}
+
+void oracle_consume(struct oracle *oracle, uint32_t thread, position at, struct input_name input)
+{
+    struct consumption *consumed = (struct consumption *)oracle_consumption(oracle, input);
+
+    if (oracle->ended[input.of])
+        sim_violation("R16: input %lu of the dead IL %lu consumed after the barrier", input.id,
+                      input.of);
     if (consumed->thread != 0)
-        sim_violation("input %lu consumed twice: by thread %u at %lu and by thread %u at %lu", id,
-                      consumed->thread - 1, consumed->at, thread, at);
+        sim_violation("input %lu consumed twice: by thread %u at %lu and by thread %u at %lu",
+                      input.id, consumed->thread - 1, consumed->at, thread, at);
     *consumed = (struct consumption){.thread = thread + 1, .at = at};
+}
+
+void oracle_inputs_end(struct oracle *oracle, uint64_t of)
+{
+    if (of == oracle->input_loggers)
+        sim_violation("R16: inputs of the living IL %lu are given up", of);
+    oracle->ended[of] = true;
+}
+
+void oracle_give(struct oracle *oracle, uint32_t thread, uint64_t number)
+{
+    if (oracle->given[thread] < number)
+        oracle->given[thread] = number;
+}
+
+void oracle_resume(struct oracle *oracle, const uint64_t *shipped)
+{
+    for (uint32_t t = 0; t < oracle->threads; t++) {
+        if (shipped[t] != oracle->given[t])
+            sim_violation("R16: thread %u gave outputs up to %lu to the dead OL, its master "
+                          "says %lu",
+                          t, oracle->given[t], shipped[t]);
+        ASSERT(oracle->released[t] <= oracle->given[t]);
+        oracle->lost_outputs += oracle->given[t] - oracle->released[t];
+        oracle->released[t] = oracle->given[t];
+    }
 }
 
 void packet_fill(uint8_t *bytes, uint16_t length, uint64_t seed)
@@ -100,6 +157,19 @@ void oracle_perform(struct oracle *oracle, uint32_t thread, uint64_t number, uin
         oracle->effects[thread] = number;
 }
 
+void oracle_perform_stable(const struct oracle *oracle, uint32_t thread, uint64_t number,
+                           const struct causes *causes, const struct positions *stable)
+{
+    if (stable == NULL)
+        sim_violation("R18: effect %lu of thread %u performed while nobody could take over", number,
+                      thread);
+    for (uint32_t t = 0; t < oracle->threads; t++)
+        if (causes->at[t] > positions_get(stable, t) && causes->at[t] > oracle->floor[t])
+            sim_violation("R18: effect %lu of thread %u performed before event %u of thread %u "
+                          "was stable (%lu)",
+                          number, thread, causes->at[t], t, positions_get(stable, t));
+}
+
 void oracle_replayed(const struct oracle *oracle, uint32_t thread, position at, uint64_t state)
 {
     if (at > oracle->last[thread])
@@ -119,12 +189,13 @@ void oracle_replayed_output(const struct oracle *oracle, uint32_t thread, uint64
         sim_violation("G2: thread %u replayed another output %lu", thread, number);
 }
 
-void oracle_replayed_input(const struct oracle *oracle, uint32_t thread, position at, packet_id id)
+void oracle_replayed_input(const struct oracle *oracle, uint32_t thread, position at,
+                           struct input_name input)
 {
-    ASSERT(id < SIM_INPUTS_MAX);
-    const struct consumption *consumed = &oracle->consumed[id];
+    const struct consumption *consumed = oracle_consumption(oracle, input);
     if (consumed->thread != thread + 1 || consumed->at != at)
-        sim_violation("G2: thread %u replayed another input %lu at %lu", thread, id, at);
+        sim_violation("G2: thread %u replayed another input %lu of %lu at %lu", thread, input.id,
+                      input.of, at);
 }
 
 /* The largest causally closed prefix of what is stable, by the true vectors. */
@@ -158,15 +229,22 @@ static void forget_beyond(struct oracle *oracle, const position *cut, const uint
         oracle->floor[t] = cut[t];
         oracle->outputs[t] = outputs[t];
     }
-    for (uint32_t id = 0; id < SIM_INPUTS_MAX; id++) {
-        struct consumption *consumed = &oracle->consumed[id];
-        if (consumed->thread != 0 && consumed->at > cut[consumed->thread - 1])
+    for (uint32_t of = 1; of <= oracle->input_loggers; of++) {
+        for (packet_id id = 1; id <= oracle->inputs[of]; id++) {
+            struct consumption *consumed = &oracle->consumed[oracle->first[of] + id];
+            if (consumed->thread == 0 || consumed->at <= cut[consumed->thread - 1])
+                continue;
+            if (oracle->ended[of])
+                sim_violation("R16: input %lu of the dead IL %u was consumed before the barrier "
+                              "and lies beyond the cut",
+                              id, of);
             *consumed = (struct consumption){0};
+        }
     }
 }
 
 void oracle_cut(struct oracle *oracle, const struct positions *end, const struct positions *cut,
-                const uint64_t *outputs, const uint64_t *effects)
+                const uint64_t *outputs, const uint64_t *effects, const uint64_t *given)
 {
     position truth[SIM_THREADS_MAX];
 
@@ -189,4 +267,6 @@ void oracle_cut(struct oracle *oracle, const struct positions *end, const struct
                           oracle->effects[t], t, effects[t]);
     }
     forget_beyond(oracle, truth, outputs);
+    for (uint32_t t = 0; t < oracle->threads; t++)
+        oracle->given[t] = given[t] < outputs[t] ? given[t] : outputs[t];
 }

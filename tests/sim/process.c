@@ -28,6 +28,11 @@ static void controls_cut(struct controls *controls, uint32_t keep)
         free(controls->queue[--controls->tail % SIM_CONTROLS_MAX].image);
 }
 
+static bool controls_empty(const struct controls *controls)
+{
+    return controls->head == controls->tail;
+}
+
 /* ---- connections ---- */
 
 void connection_open(struct connection *connection, uint32_t session, uint32_t epoch)
@@ -41,11 +46,32 @@ void connection_open(struct connection *connection, uint32_t session, uint32_t e
     link_set_addresses(connection->logger, logger_mac, process_mac);
 }
 
+void connection_logger_dies(struct connection *connection)
+{
+    link_destroy(connection->logger);
+    connection->logger = NULL;
+    controls_cut(&connection->to, 0);
+}
+
+void connection_lost(struct connection *connection)
+{
+    connection_logger_dies(connection);
+    link_destroy(connection->own);
+    connection->own = NULL;
+    controls_cut(&connection->from, 0);
+    connection->of = 0;
+}
+
+void connection_renew(struct connection *connection, uint32_t session, uint32_t epoch, uint64_t of)
+{
+    connection_open(connection, session, epoch);
+    connection->committed = connection->logger_committed = 0;
+    connection->of = of;
+}
+
 void connection_close(struct connection *connection)
 {
-    link_destroy(connection->own);
-    link_destroy(connection->logger);
-    connection->own = connection->logger = NULL;
+    connection_lost(connection);
     network_free(&connection->up);
     network_free(&connection->down);
 }
@@ -85,7 +111,6 @@ struct process *process_create(struct random *random, const int64_t *now_ns,
     process->faults = faults;
     process->epoch = epoch;
     process->claimant = claimant;
-    process->arrived = 1;
     connection_open(&process->output, (uint32_t)random_next(random) | 1, epoch);
     connection_open(&process->input, (uint32_t)random_next(random) | 1, epoch);
     return process;
@@ -107,8 +132,6 @@ void process_destroy(struct process *process)
         return;
     connection_close(&process->output);
     connection_close(&process->input);
-    controls_cut(&process->to_output, 0);
-    controls_cut(&process->to_input, 0);
     replay_free(process);
     free(process);
 }
@@ -119,31 +142,38 @@ void process_kill(struct process *process)
     link_destroy(process->output.own);
     link_destroy(process->input.own);
     process->output.own = process->input.own = NULL;
-    controls_cut(&process->to_output, random_below(process->random, 4));
-    controls_cut(&process->to_input, random_below(process->random, 4));
+    controls_cut(&process->output.to, random_below(process->random, 4));
+    controls_cut(&process->input.to, random_below(process->random, 4));
 }
 
 /* Received and not consumed: the set, not a suffix (R15). */
 static void queue_build(struct process *process, packet_id first)
 {
     process->queue_count = 0;
-    for (packet_id id = first; id < process->arrived; id++)
+    for (packet_id id = first; id < process->rejoin.inputs.from; id++)
         if (!toy_has_consumed(&process->nf, id))
-            process->queue[process->queue_count++] = id;
+            process->queue[process->queue_count++] =
+                (struct input_name){process->rejoin.inputs.of, id};
 }
 
 void process_go_live(struct process *process)
 {
     struct toy_nf *nf = &process->nf;
 
-    process->stable.threads = nf->threads;
+    process->acked.threads = nf->threads;
+    process->based = process->replay != NULL ? BASED : BASED_NOT;
     for (uint32_t t = 0; t < nf->threads; t++) {
         struct thread_state *state = &nf->thread[t].state;
 
         thread_state_segment(state);
         log_init(&process->log[t], process->log_bytes[t], SIM_LOG_BYTES, state->position);
         process->logs[t] = &process->log[t];
-        process->stable.at[t] = state->position;
+        process->acked.at[t] = state->position;
+        if (process->replay != NULL) {
+            uint64_t held = process->replay->takeover.held[t];
+            process->given[t] = held < state->outputs ? held : state->outputs;
+            process->performed[t] = process->replay->takeover.effects[t];
+        }
         process->truth.thread[t] = (struct causes){0};
         process->truth.thread[t].at[t] = (uint32_t)state->position;
         if (nf->thread[t].waiting)
@@ -206,6 +236,10 @@ static bool ship_outputs(struct process *process, uint32_t t)
             break;
         length += taken;
         ring->head++;
+        if (process->given[t] < output->number)
+            process->given[t] = output->number;
+        if (process->oracle != NULL)
+            oracle_give(process->oracle, t, output->number);
     }
     process->output.committed =
         link_commit(process->output.own, FRAME_OUTPUT, (uint16_t)t, 0, length);
@@ -217,6 +251,10 @@ void process_ship(struct process *process)
 {
     uint32_t start = random_below(process->random, 2 * process->nf.threads);
 
+    if (rejoin_discards(&process->rejoin))
+        process_discard(process);
+    if (!rejoin_ships(&process->rejoin) || process->output.own == NULL)
+        return;
     if (!window_open(&process->output))
         return;
     for (uint32_t i = 0; i < 2 * process->nf.threads; i++) {
@@ -226,13 +264,22 @@ void process_ship(struct process *process)
     }
 }
 
+/* What the queue has room for; nothing, while inputs of a dead IL are in it (R16). */
+static void input_credit(struct process *process)
+{
+    uint32_t used = process->queue_count;
+    bool takes = used < SIM_QUEUE_INPUTS && rejoin_takes(&process->rejoin);
+
+    if (process->input.own != NULL)
+        link_set_credit(process->input.own,
+                        takes ? (SIM_QUEUE_INPUTS - used) / SIM_FRAME_PACKETS : 0);
+}
+
 void process_transmit(struct process *process)
 {
     if (process->mode == PROCESS_DEAD)
         return;
-    uint32_t used = process->queue_count;
-    link_set_credit(process->input.own,
-                    used < SIM_QUEUE_INPUTS ? (SIM_QUEUE_INPUTS - used) / SIM_FRAME_PACKETS : 0);
+    input_credit(process);
     connection_transmit(process, &process->output.up, process->output.own);
     connection_transmit(process, &process->input.up, process->input.own);
 }
@@ -241,17 +288,19 @@ void process_transmit(struct process *process)
 
 static void take_input(struct process *process, const struct packet_item *item)
 {
+    struct input_claim *due = &process->rejoin.inputs;
+    struct input_name input = {process->input.of, item->number};
     uint8_t expected[PACKET_MAX_BYTES];
 
-    if (item->number != process->arrived)
-        sim_violation("input %lu arrived where %lu was due", item->number, process->arrived);
-    packet_fill(expected, input_length(item->number), input_seed(item->number));
-    if (item->length != input_length(item->number) ||
-        memcmp(item->bytes, expected, item->length) != 0)
-        sim_violation("input %lu arrived changed", item->number);
-    process->arrived++;
-    if (process->mode == PROCESS_LIVE && !toy_has_consumed(&process->nf, item->number))
-        process->queue[process->queue_count++] = item->number;
+    if (due->of != input.of || due->from != input.id)
+        sim_violation("input %lu of %lu arrived where %lu of %lu was due", input.id, input.of,
+                      due->from, due->of);
+    packet_fill(expected, input_length(input), input_seed(input));
+    if (item->length != input_length(input) || memcmp(item->bytes, expected, item->length) != 0)
+        sim_violation("input %lu arrived changed", input.id);
+    due->from++;
+    if (process->mode == PROCESS_LIVE && !toy_has_consumed(&process->nf, input.id))
+        process->queue[process->queue_count++] = input;
 }
 
 void process_receive_input(struct process *process)
@@ -260,6 +309,7 @@ void process_receive_input(struct process *process)
     const uint8_t *payload;
     struct packet_item item;
 
+    input_credit(process);
     if (!connection_receive(process, &process->input.down, process->input.own, &header, &payload))
         return;
     if (header.kind != FRAME_INPUT)
@@ -288,20 +338,37 @@ void process_receive_output(struct process *process)
             &process->shipped[process->shipped_head % (4 * LINK_WINDOW_FRAMES)];
         if (shipped->frame > acked)
             break;
-        process->stable.at[shipped->thread] = shipped->to;
+        process->acked.at[shipped->thread] = shipped->to;
         process->shipped_head++;
     }
 }
 
+/* Of an OL without a base logs alone make nothing stable (R16). */
+static bool effect_stable(const struct process *process, const struct effect *effect)
+{
+    switch (process->based) {
+    case BASED:
+        return positions_cover(&process->acked, &effect->vor);
+    case BASED_STORED:
+        return positions_cover(&process->stored.positions, &effect->vor);
+    default:
+        return false;
+    }
+}
+
 /* R18: performed once the history is stable, in order, then acknowledged to the OL. */
-void process_perform_effects(struct process *process)
+void process_perform_effects(struct process *process, const struct positions *recoverable)
 {
     while (process->effects_head != process->effects_tail) {
         const struct effect *effect = &process->effects[process->effects_head % SIM_EFFECTS_MAX];
-        if (!positions_cover(&process->stable, &effect->vor))
+        if (!effect_stable(process, effect))
             return;
+        if (process->oracle != NULL)
+            oracle_perform_stable(process->oracle, effect->thread, effect->number, &effect->causes,
+                                  recoverable);
         oracle_perform(process->judge, effect->thread, effect->number, effect->content);
-        struct control *control = control_push(&process->to_output);
+        process->performed[effect->thread] = effect->number;
+        struct control *control = control_push(&process->output.to);
         control->kind = CONTROL_EFFECTS;
         control->epoch = process->epoch;
         control->thread = effect->thread;
@@ -321,40 +388,38 @@ bool process_snapshot(struct process *process)
     for (uint32_t t = 0; t < nf->threads; t++)
         if (!process_thread_idle(process, t) || process->log[t].boundary)
             return false; /* one boundary of a log at a time */
-    struct control *control = control_push(&process->to_output);
-    struct snapshot_mark *mark = &control->mark;
-    control->kind = CONTROL_SNAPSHOT;
-    control->epoch = process->epoch;
+    struct rejoin_barrier rejoin = process_rejoin_barrier(process);
+    struct snapshot_mark made = {0}, *mark = &made;
     mark->number = ((uint64_t)process->epoch << 32) | ++process->snapshots;
     mark->threads = mark->positions.threads = nf->threads;
     for (uint32_t t = 0; t < nf->threads; t++) {
         struct thread_state *state = &nf->thread[t].state;
 
         thread_state_segment(state);
-        log_reset(&process->log[t]);
+        if (rejoin.logs_restart)
+            log_restart(&process->log[t]);
+        else
+            log_reset(&process->log[t]);
         mark->positions.at[t] = state->position;
         mark->outputs[t] = state->outputs;
         mark->effects[t] = state->effects;
     }
-    mark->inputs_of = SIM_INCARNATION;
-    mark->inputs_from = process->arrived;
+    mark->inputs_of = process->rejoin.inputs.of;
+    mark->inputs_from = process->rejoin.inputs.from;
     for (uint32_t i = 0; i < process->queue_count; i++)
-        if (process->queue[i] < mark->inputs_from)
-            mark->inputs_from = process->queue[i];
+        if (process->queue[i].id < mark->inputs_from)
+            mark->inputs_from = process->queue[i].id;
+    if (rejoin.logs_restart)
+        process_resume(process, mark);
+    struct control *control = control_push(&process->output.to);
+    control->kind = CONTROL_SNAPSHOT;
+    control->epoch = process->epoch;
+    control->resume.mark = *mark;
     control->image = malloc(sizeof(*nf));
     ASSERT(control->image != NULL);
     *control->image = *nf;
     process->barrier = false;
     return true;
-}
-
-void process_committed(struct process *process, const struct snapshot_mark *mark)
-{
-    struct control *control = control_push(&process->to_input);
-
-    control->kind = CONTROL_TRUNCATE;
-    control->epoch = process->epoch;
-    control->number = mark->inputs_from;
 }
 
 static bool log_all_taken(const struct log *log)
@@ -368,7 +433,9 @@ bool process_quiet(const struct process *process)
         if (!process_thread_idle(process, t) || !log_all_taken(&process->log[t]) ||
             process->ring[t].head != process->ring[t].tail)
             return false;
-    return link_acked(process->output.own) == process->output.committed &&
-           process->effects_head == process->effects_tail &&
-           process->to_output.head == process->to_output.tail;
+    return process->rejoin.output == OUTPUT_SERVES && process->rejoin.input == INPUT_SERVES &&
+           process->output.own != NULL && process->input.own != NULL &&
+           link_acked(process->output.own) == process->output.committed &&
+           process->effects_head == process->effects_tail && controls_empty(&process->output.to) &&
+           controls_empty(&process->output.from) && controls_empty(&process->input.from);
 }

@@ -7,6 +7,7 @@
 #define PALISADE_SIM_PROCESS_H
 
 #include "core/link.h"
+#include "core/rejoin.h"
 #include "network.h"
 #include "toy.h"
 
@@ -18,15 +19,26 @@
 #define SIM_LINK_FRAMES 8u /* unacknowledged frames of one end */
 #define SIM_EFFECTS_MAX 2048u
 #define SIM_CONTROLS_MAX 256u
+#define SIM_SNAPSHOTS_OPEN 3u /* under way to a base */
 
-enum control_kind { CONTROL_SNAPSHOT, CONTROL_EFFECTS, CONTROL_TRUNCATE };
+enum control_kind {
+    CONTROL_SNAPSHOT, /* to the OL */
+    CONTROL_EFFECTS,
+    CONTROL_RESUME,
+    CONTROL_GO, /* from the OL */
+    CONTROL_IMAGE_STORED,
+    CONTROL_COMMITTED,
+    CONTROL_REIGN, /* to the IL, and its answer */
+    CONTROL_TRUNCATE
+};
 
 /* A message on a lifeline: delivered in order, or lost with the sender's death. */
 struct control {
     enum control_kind kind;
     uint32_t epoch, thread;
-    uint64_t number; /* EFFECTS: effect; TRUNCATE: input */
-    struct snapshot_mark mark;
+    uint64_t number; /* EFFECTS: effect; TRUNCATE: input; IMAGE_STORED: snapshot */
+    struct input_claim claim;
+    struct resume resume; /* SNAPSHOT and COMMITTED: its mark only */
     struct toy_nf *image; /* owned */
 };
 
@@ -37,9 +49,11 @@ struct controls {
 
 /* One link between this process and a logger: both ends and the network between them. */
 struct connection {
+    uint64_t of; /* incarnation of the logger; 0: it is lost, and that was noticed */
     struct link *own, *logger;
     struct network up, down;              /* towards the logger; towards the process */
     uint64_t committed, logger_committed; /* last frame of each end */
+    struct controls to, from;             /* the lifeline: towards the logger; the process */
 };
 
 struct held_output {
@@ -56,6 +70,7 @@ struct effect {
     uint32_t thread;
     uint64_t number, content;
     struct positions vor;
+    struct causes causes; /* for the oracle */
 };
 
 /* An operation under way. All zero between operations, so also at a barrier. */
@@ -66,8 +81,8 @@ struct step {
     struct version version;
     uint64_t stamp, sequence, first;
     struct causes causes;
-    packet_id ids[TOY_RECEIVE_MAX];
-    uint32_t id_count;
+    struct input_name inputs[TOY_RECEIVE_MAX];
+    uint32_t input_count;
 };
 
 /* True causes, for the oracle only. */
@@ -98,6 +113,13 @@ struct replay {
     struct replay_thread thread[SIM_THREADS_MAX];
 };
 
+/* What the OL we speak to could recover (R16, R18). */
+enum based {
+    BASED_NOT,    /* nothing */
+    BASED_STORED, /* an image is there whole: it is about to be its first base */
+    BASED         /* a base is committed, and the logs since */
+};
+
 enum process_mode { PROCESS_DEAD, PROCESS_LIVE, PROCESS_REPLAY };
 
 struct process {
@@ -118,24 +140,28 @@ struct process {
     uint8_t log_bytes[SIM_THREADS_MAX][SIM_LOG_BYTES + RECORD_MAX_BYTES];
     struct output_ring ring[SIM_THREADS_MAX];
 
-    packet_id queue[SIM_INPUTS_MAX]; /* received, not consumed */
+    struct input_name queue[SIM_INPUTS_MAX]; /* received, not consumed */
     uint32_t queue_count;
-    packet_id arrived; /* every input below has arrived over the link */
+    struct rejoin rejoin; /* .inputs: every input below has arrived over the link */
+    uint32_t patience;    /* looks at the queue until what is left of a dead IL is dropped */
 
     struct effect effects[SIM_EFFECTS_MAX]; /* FIFO over all threads */
     uint32_t effects_head, effects_tail;
     struct shipped_log shipped[4 * LINK_WINDOW_FRAMES];
     uint32_t shipped_head, shipped_tail;
-    struct positions stable; /* acknowledged by the OL */
+    struct positions acked; /* by this OL */
+    enum based based;
+    struct snapshot_mark stored;         /* BASED_STORED: of the image */
+    uint64_t given[SIM_THREADS_MAX];     /* outputs put into a link, the highest */
+    uint64_t performed[SIM_THREADS_MAX]; /* effects */
 
     int64_t partition_until_ns; /* until then its networks lose everything */
 
     bool draining; /* no new operation is begun */
     bool barrier;
-    uint64_t snapshots;
+    uint64_t snapshots, settled; /* made; of those committed, or lost with an OL */
 
     struct connection output, input;
-    struct controls to_output, to_input;
     struct replay *replay;
     uint64_t waits_log, waits_ring; /* back-pressure that really happened */
 };
@@ -155,7 +181,8 @@ bool process_thread_idle(const struct process *process, uint32_t thread);
 
 /* Replay: see replay.c. */
 void process_replay_begin(struct process *process, const struct takeover *takeover,
-                          const struct output_log *ol, const struct toy_nf *image);
+                          const struct output_log *ol, const struct toy_nf *image,
+                          struct input_claim inputs);
 enum event process_replay_step(struct process *process, uint32_t thread);
 /* True when every thread has come to rest: the maximal cut. */
 bool process_replay_at_rest(struct process *process);
@@ -165,11 +192,28 @@ void process_ship(struct process *process);
 void process_transmit(struct process *process);
 void process_receive_input(struct process *process);
 void process_receive_output(struct process *process);
-void process_perform_effects(struct process *process);
+/* `recoverable`: what would survive our death now, for the oracle; NULL: nothing. */
+void process_perform_effects(struct process *process, const struct positions *recoverable);
 /* At the barrier: makes the snapshot and queues it. False: not yet. */
 bool process_snapshot(struct process *process);
-void process_committed(struct process *process, const struct snapshot_mark *mark);
 bool process_quiet(const struct process *process);
+
+/* A logger that died and came back (R16): rejoin.c. */
+void process_output_lost(struct process *process);
+void process_output_welcomed(struct process *process, uint64_t of);
+void process_input_lost(struct process *process);
+/* Connected to an input logger: claims. */
+void process_input_connected(struct process *process, uint64_t of);
+/* Logs are dropped that nobody wants. */
+void process_discard(struct process *process);
+/* Messages from the loggers. */
+void process_control_output(struct process *process);
+void process_control_input(struct process *process);
+/* A snapshot should be made now, whatever else calls for one. */
+bool process_wants_snapshot(struct process *process);
+/* At the barrier, before and after the mark is made. */
+struct rejoin_barrier process_rejoin_barrier(struct process *process);
+void process_resume(struct process *process, const struct snapshot_mark *mark);
 
 struct control *control_push(struct controls *controls);
 /* Next message, to be handled at once; NULL when empty. */
@@ -177,6 +221,12 @@ struct control *control_pop(struct controls *controls);
 
 void connection_open(struct connection *connection, uint32_t session, uint32_t epoch);
 void connection_close(struct connection *connection);
+/* The logger is dead: its end, and all messages to it. What it had sent is still under way. */
+void connection_logger_dies(struct connection *connection);
+/* Nothing of it is of use any more, but that its frames are still in the network. */
+void connection_lost(struct connection *connection);
+/* A new session with a logger, in the same network. */
+void connection_renew(struct connection *connection, uint32_t session, uint32_t epoch, uint64_t of);
 /* A frame for the end at `down` or `up` that is due; true when `header` is the next in order. */
 bool connection_receive(struct process *process, struct network *network, struct link *link,
                         struct frame *header, const uint8_t **payload);

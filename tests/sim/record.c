@@ -374,13 +374,13 @@ static bool step_condition(struct process *process, uint32_t t, enum operation o
  * own. */
 static void take_inputs(struct process *process, struct step *step, uint32_t want)
 {
-    while (step->id_count < want && process->queue_count > 0) {
+    while (step->input_count < want && process->queue_count > 0) {
         uint32_t i = random_percent(process->random, 20) ? process->queue_count - 1 : 0;
-        packet_id id = process->queue[i];
+        struct input_name input = process->queue[i];
         for (uint32_t j = i + 1; j < process->queue_count; j++)
             process->queue[j - 1] = process->queue[j];
         process->queue_count--;
-        step->ids[step->id_count++] = id;
+        step->inputs[step->input_count++] = input;
     }
 }
 
@@ -396,20 +396,21 @@ static bool step_receive(struct process *process, uint32_t t, const struct choic
         step->phase = 1;
         return true;
     }
-    for (uint32_t i = 0; i < step->id_count; i++) {
-        if (count > 0 && step->ids[i] == ranges[count - 1].first + ranges[count - 1].count)
+    for (uint32_t i = 0; i < step->input_count; i++) {
+        packet_id id = step->inputs[i].id;
+        if (count > 0 && id == ranges[count - 1].first + ranges[count - 1].count)
             ranges[count - 1].count++;
         else
-            ranges[count++] = (struct id_range){.first = step->ids[i], .count = 1};
+            ranges[count++] = (struct id_range){.first = id, .count = 1};
     }
     ev_receive_record(&thread->state, &process->log[t], t, ranges, count);
     happened(process, t);
-    toy_absorb(thread, OPERATION_RECEIVE, step->id_count);
-    for (uint32_t i = 0; i < step->id_count; i++) {
-        toy_consume_input(&process->nf, step->ids[i]);
-        toy_absorb(thread, OPERATION_RECEIVE, input_seed(step->ids[i]));
+    toy_absorb(thread, OPERATION_RECEIVE, step->input_count);
+    for (uint32_t i = 0; i < step->input_count; i++) {
+        toy_consume_input(&process->nf, step->inputs[i].id);
+        toy_absorb(thread, OPERATION_RECEIVE, input_seed(step->inputs[i]));
         if (process->oracle != NULL)
-            oracle_consume(process->oracle, t, thread->state.position, step->ids[i]);
+            oracle_consume(process->oracle, t, thread->state.position, step->inputs[i]);
     }
     return finish(process, t);
 }
@@ -494,6 +495,7 @@ static bool step_effect(struct process *process, uint32_t t)
     struct effect *effect = &process->effects[process->effects_tail++ % SIM_EFFECTS_MAX];
     *effect = (struct effect){.thread = t, .number = ++thread->state.effects};
     effect->content = thread->hash;
+    effect->causes = process->truth.thread[t];
     effect->vor.threads = process->nf.threads;
     for (uint32_t j = 0; j < process->nf.threads; j++)
         effect->vor.at[j] = log_published(&process->log[j]);

@@ -9,14 +9,15 @@
 #include "process.h"
 
 void process_replay_begin(struct process *process, const struct takeover *takeover,
-                          const struct output_log *ol, const struct toy_nf *image)
+                          const struct output_log *ol, const struct toy_nf *image,
+                          struct input_claim inputs)
 {
     struct replay *replay = calloc(1, sizeof(*replay));
     ASSERT(replay != NULL);
     process->mode = PROCESS_REPLAY;
     process->replay = replay;
     process->nf = *image;
-    process->arrived = takeover->base.inputs_from;
+    rejoin_init(&process->rejoin, inputs);
     replay->takeover = *takeover;
     for (uint32_t t = 0; t < process->nf.threads; t++) {
         struct replay_thread *thread = &replay->thread[t];
@@ -191,7 +192,7 @@ static enum event replay_load(struct process *process, uint32_t t, const struct 
 static bool inputs_arrived(const struct process *process, const struct replay_thread *replay)
 {
     for (uint32_t i = 0; i < replay->range_count; i++)
-        if (replay->ranges[i].first + replay->ranges[i].count > process->arrived)
+        if (replay->ranges[i].first + replay->ranges[i].count > process->rejoin.inputs.from)
             return false;
     return true;
 }
@@ -215,10 +216,10 @@ static enum event replay_receive(struct process *process, uint32_t t)
     toy_absorb(thread, OPERATION_RECEIVE, inputs);
     for (uint32_t i = 0; i < replay->range_count; i++) {
         for (uint32_t n = 0; n < replay->ranges[i].count; n++) {
-            packet_id id = replay->ranges[i].first + n;
-            oracle_replayed_input(process->oracle, t, thread->state.position, id);
-            toy_consume_input(&process->nf, id);
-            toy_absorb(thread, OPERATION_RECEIVE, input_seed(id));
+            struct input_name input = {process->rejoin.inputs.of, replay->ranges[i].first + n};
+            oracle_replayed_input(process->oracle, t, thread->state.position, input);
+            toy_consume_input(&process->nf, input.id);
+            toy_absorb(thread, OPERATION_RECEIVE, input_seed(input));
         }
     }
     replay->range_count = 0;

@@ -1,4 +1,4 @@
-/* Death and takeover, step by step in the order of R12. */
+/* Death and takeover, step by step in the order of R12; and the backup that waits for it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,76 +6,196 @@
 #include "core/assert.h"
 #include "world.h"
 
-void world_master_dies(struct world *world)
+#define JOIN_STEPS_MAX 300u
+#define FEED_PERCENT 10u
+
+/* ---- the backup ---- */
+
+static void backup_forget(struct backup *backup)
+{
+    free(backup->fed.nf);
+    backup->fed = (struct image){0};
+}
+
+/* Another one joins by and by. */
+static void backup_next(struct world *world)
+{
+    backup_forget(&world->backup);
+    world->backup = (struct backup){.joins_in = 1 + random_below(&world->random, JOIN_STEPS_MAX)};
+}
+
+void world_backup_dies(struct world *world)
+{
+    if (world->reigning != NULL && world->reigning->mode == PROCESS_REPLAY) {
+        world_replay_ends(world);
+    } else if (world->backup.there) {
+        backup_next(world);
+        world->totals->backups_waiting_killed++;
+    } else {
+        return;
+    }
+    world->deaths++;
+}
+
+void world_backup_step(struct world *world)
+{
+    struct backup *backup = &world->backup;
+
+    if (!backup->there) {
+        backup->there = backup->joins_in > 0 && --backup->joins_in == 0;
+        return;
+    }
+    if (backup->of != world->ol_of)
+        backup_forget(backup); /* what it has belongs to another OL's base */
+    if (world->ol == NULL || !random_percent(&world->random, FEED_PERCENT))
+        return;
+    backup->of = world->ol_of;
+    if (backup->fed.mark.number == world->base.mark.number)
+        return;
+    if (backup->fed.nf == NULL)
+        backup->fed.nf = malloc(sizeof(*backup->fed.nf));
+    ASSERT(backup->fed.nf != NULL);
+    *backup->fed.nf = *world->base.nf;
+    backup->fed.mark = world->base.mark;
+}
+
+bool world_backup_ready(const struct world *world)
+{
+    const struct backup *backup = &world->backup;
+
+    return backup->there && backup->of == world->ol_of && world->base.mark.number != 0 &&
+           backup->fed.mark.number == world->base.mark.number;
+}
+
+/* ---- death ---- */
+
+void world_replay_ends(struct world *world)
 {
     struct process *process = world->reigning;
 
-    if (process == NULL)
-        return;
-    if (process->mode == PROCESS_LIVE && random_percent(&world->random, 30)) {
-        world->totals->cut_off++; /* it lives on and does not know */
-    } else {
-        if (process->mode == PROCESS_REPLAY)
-            world->totals->backups_killed++;
-        process_kill(process);
-    }
+    ASSERT(process != NULL && process->mode == PROCESS_REPLAY);
+    world->totals->backups_killed++;
+    process_kill(process);
+    backup_next(world);
     world->dying = process;
     world->reigning = NULL;
     world->takeover_in = 1 + random_below(&world->random, 60);
 }
 
+void world_master_dies(struct world *world)
+{
+    struct process *process = world->reigning;
+
+    if (process == NULL || world->process_count == WORLD_PROCESSES_MAX)
+        return;
+    world->deaths++;
+    if (process->mode == PROCESS_REPLAY) {
+        world_replay_ends(world);
+        return;
+    }
+    /* Without a base the OL waits for a master whose connection broke. */
+    if (world->base.mark.number != 0 && random_percent(&world->random, 30))
+        world->totals->cut_off++; /* it lives on and does not know */
+    else
+        process_kill(process);
+    world->reigning = NULL;
+    if (world->ol == NULL) {
+        world->state_lost = true;
+        return;
+    }
+    world->dying = process;
+    world->takeover_in = 1 + random_below(&world->random, 60);
+}
+
+/* ---- takeover ---- */
+
 /* The old master's claims and frames are worth nothing from here on (G5, R17). */
-static void fence(struct world *world, struct process *old, uint32_t epoch)
+static void fence(struct process *old, uint32_t epoch)
 {
     if (old->mode == PROCESS_LIVE) {
         /* It may see no acknowledgement any more, or it would perform effects (R18). */
         link_set_epoch(old->output.logger, epoch, epoch);
         old->oracle = NULL;
     }
-    world->dying = NULL;
 }
 
-static void claim_inputs(struct world *world, struct process *backup, const struct process *old,
-                         struct input_claim claim)
+/* The OL begins: from here on nobody but the one it chooses may speak. */
+static bool raise(struct world *world)
 {
-    int error = input_log_reign(world->il, backup->epoch, backup->claimant, &claim);
+    struct process *old = world->dying;
+    int error = output_log_takeover(world->ol, &world->takeover);
+
+    if (error == -EIO) {
+        world->takeover_in = 10; /* the disk refused: the old epoch still stands */
+        return false;
+    }
+    if (error == -ENOENT && world->base.mark.number == 0) {
+        world_refuse(world, world->ol_births == 1 ? REFUSED_UNBORN : REFUSED_OUTPUT);
+        return false;
+    }
+    if (error < 0)
+        sim_violation("takeover refused: %s", strerror(-error));
+    if (world->takeover.base.number != world->base.mark.number ||
+        world->takeover.epoch <= old->epoch)
+        sim_violation("R12: takeover under epoch %u of base %lx", world->takeover.epoch,
+                      world->takeover.base.number);
+    fence(old, world->takeover.epoch);
+    for (uint32_t i = 0; i < world->image_count; i++)
+        free(world->image[i].nf);
+    world->image_count = 0;
+    world->raised = true;
+    return true;
+}
+
+/* False: the inputs that the base needs died with another IL, and this one says so. */
+static bool claim_inputs(struct world *world, uint32_t epoch, uint64_t claimant,
+                         struct input_claim *claim)
+{
+    const struct process *old = world->dying;
+    bool dead = claim->of != world->il_of;
+    int error = input_log_reign(world->il, epoch, claimant, claim);
+
+    if (dead && error == -ENODATA)
+        return false;
+    if (dead)
+        sim_violation("R16: IL %lu answered a claim of the dead IL %lu's inputs: %s", world->il_of,
+                      claim->of, strerror(-error));
     if (error < 0)
         sim_violation("the IL refused the backup: %s", strerror(-error));
-    world->il_peer = backup;
-    if (input_log_reign(world->il, old->epoch, old->claimant, &claim) != -ESTALE)
+    world->il_epoch = epoch;
+    struct input_claim other = {0};
+    if (input_log_reign(world->il, old->epoch, old->claimant, &other) != -ESTALE)
         sim_violation("R17: the IL let an older master claim the inputs");
-    if (input_log_reign(world->il, backup->epoch, backup->claimant + 1000, &claim) != -ESTALE)
+    if (input_log_reign(world->il, epoch, claimant + 1000, &other) != -ESTALE)
         sim_violation("R17: the IL let two masters of one epoch claim the inputs");
+    return true;
 }
 
 void world_takeover(struct world *world)
 {
-    struct takeover takeover;
-    struct process *old = world->dying;
-    int error = output_log_takeover(world->ol, &takeover);
-
-    if (error == -EIO) {
-        world->takeover_in = 10; /* the disk refused: the old epoch still stands */
+    if (!world->raised && !raise(world))
+        return;
+    if (!world_backup_ready(world) || world->il == NULL) {
+        world->takeover_in = 5;
         return;
     }
-    if (error == -ENOENT && world->base.mark.number == 0) {
-        world->refused = true;
+    struct takeover *takeover = &world->takeover;
+    struct input_claim claim = {takeover->base.inputs_of, takeover->base.inputs_from};
+    uint64_t claimant = ++world->claims;
+    if (!claim_inputs(world, takeover->epoch, claimant, &claim)) {
+        world_refuse(world, REFUSED_INPUT);
         return;
     }
-    if (error < 0)
-        sim_violation("takeover refused: %s", strerror(-error));
-    if (takeover.base.number != world->base.mark.number || takeover.epoch <= old->epoch)
-        sim_violation("R12: takeover under epoch %u of base %lx", takeover.epoch,
-                      takeover.base.number);
-    fence(world, old, takeover.epoch);
-    for (uint32_t i = 0; i < world->image_count; i++)
-        free(world->image[i].nf);
-    world->image_count = 0;
-    struct process *backup = world_process_add(world, takeover.epoch);
-    claim_inputs(world, backup, old,
-                 (struct input_claim){takeover.base.inputs_of, takeover.base.inputs_from});
-    process_replay_begin(backup, &takeover, world->ol, world->base.nf);
+    struct process *backup = world_process_add(world, takeover->epoch);
+    backup->claimant = claimant;
+    world->il_peer = backup;
+    process_replay_begin(backup, takeover, world->ol, world->backup.fed.nf, claim);
+    backup_forget(&world->backup);
+    world->backup = (struct backup){0};
     world->reigning = backup;
+    world->dying = NULL;
+    world->raised = false;
+    world->takeovers++;
     world->totals->takeovers++;
 }
 
@@ -96,13 +216,14 @@ static void cut(struct world *world, struct process *backup)
         world->totals->replayed_outputs += backup->ring[t].tail;
         world->totals->undone_events += world->oracle->last[t] - cut.at[t];
     }
-    oracle_cut(world->oracle, &replay->takeover.end, &cut, outputs, effects);
+    oracle_cut(world->oracle, &replay->takeover.end, &cut, outputs, effects, replay->takeover.held);
     if (output_log_cut(world->ol, backup->epoch - 1, &cut, outputs, effects) != -ESTALE)
         sim_violation("G5: the OL let an older epoch name the cut");
     int error = output_log_cut(world->ol, backup->epoch, &cut, outputs, effects);
     if (error < 0)
         sim_violation("the OL refused the cut: %s", strerror(-error));
     process_go_live(backup);
+    backup_next(world);
 }
 
 void world_replay(struct world *world)

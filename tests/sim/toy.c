@@ -236,12 +236,12 @@ uint64_t toy_digest(const uint8_t *bytes, uint32_t length)
     return digest;
 }
 
-uint64_t input_seed(packet_id id)
+uint64_t input_seed(struct input_name input)
 {
-    return hash2(0x1234, id);
+    return hash2(0x1234 + input.of, input.id);
 }
 
-uint16_t input_length(packet_id id)
+uint16_t input_length(struct input_name input)
 {
-    return (uint16_t)(14 + input_seed(id) % 90);
+    return (uint16_t)(14 + input_seed(input) % 90);
 }

@@ -126,8 +126,8 @@ uint64_t toy_packet(const struct toy_nf *nf, const struct toy_thread *thread, ui
 uint32_t toy_packet_count(const struct choice *choice);
 uint32_t toy_bytes_length(const struct toy_nf *nf, const struct choice *choice);
 uint64_t toy_digest(const uint8_t *bytes, uint32_t length);
-uint64_t input_seed(packet_id id);
-uint16_t input_length(packet_id id);
+uint64_t input_seed(struct input_name input);
+uint16_t input_length(struct input_name input);
 
 static inline bool toy_has_consumed(const struct toy_nf *nf, packet_id id)
 {

@@ -1,7 +1,8 @@
 /*
- * One simulated run: the loggers, the masters that follow one another, a faulty network between
- * them and a clock, all moved by one seeded scheduler. The master dies at random points, or is
- * only cut off and goes on as if nothing had happened (G5); a backup takes over as R12 says.
+ * One simulated run: the loggers, the masters that follow one another, the backup that waits, a
+ * faulty network between them and a clock, all moved by one seeded scheduler. Anybody may die at
+ * any step, also two at once; a master may only be cut off and go on as if nothing had happened
+ * (G5); loggers come back with nothing but what lies on their disks (R16).
  */
 #ifndef PALISADE_SIM_WORLD_H
 #define PALISADE_SIM_WORLD_H
@@ -9,7 +10,7 @@
 #include "core/input_log.h"
 #include "process.h"
 
-#define WORLD_PROCESSES_MAX 8u
+#define WORLD_PROCESSES_MAX 40u
 #define WORLD_IMAGES_MAX 8u
 
 struct image {
@@ -18,10 +19,28 @@ struct image {
 };
 
 struct totals {
-    uint64_t runs, refused, takeovers, cut_off, backups_killed, persist_failed, commits, events,
-        outputs, inputs, effects, stale_frames, resent, dropped, il_full, waits_log, waits_ring,
-        window_full, no_credit, held_beyond, partitions, replayed_outputs, undone_events,
+    uint64_t runs, unborn, refused_output, refused_input, takeovers, most_takeovers, cut_off,
+        backups_killed, backups_waiting_killed, persist_failed, il_deaths, ol_deaths, il_cuts,
+        ol_cuts, twice, resumes, input_barriers, lost_outputs, lost_inputs, fenced, strangers,
+        commits, events, outputs, inputs, effects, stale_frames, resent, dropped, il_full,
+        waits_log, waits_ring, no_credit, held_beyond, partitions, replayed_outputs, undone_events,
         drain_steps;
+};
+
+/* What ended the run before its time, for good: nobody may ever go on from there. */
+enum refusal {
+    REFUSED_NOT,
+    REFUSED_UNBORN, /* the first master died before any base: nothing had left */
+    REFUSED_OUTPUT, /* the OL that had the state died, and its master */
+    REFUSED_INPUT   /* the IL that had the inputs died, and the master */
+};
+
+/* The next to take over: it collects what the OL has committed. */
+struct backup {
+    bool there;
+    uint32_t joins_in; /* steps until another one joins */
+    uint64_t of;       /* the OL it is attached to; 0: none */
+    struct image fed;
 };
 
 struct world {
@@ -32,40 +51,84 @@ struct world {
     struct oracle *oracle;
     struct totals *totals;
 
-    struct input_log *il;
+    struct input_log *il; /* NULL: dead */
     struct output_log *ol;
-    size_t memory;
+    uint64_t il_of, ol_of; /* incarnations; 0: dead */
+    uint32_t il_births, ol_births;
+    uint32_t il_back_in, ol_back_in; /* steps */
+    uint32_t il_epoch, ol_epoch;     /* on their disks; the reign there is never ended */
+    size_t memory, il_bytes;
     uint32_t credit;
     struct process *process[WORLD_PROCESSES_MAX]; /* in order of birth */
     uint32_t process_count;
     struct process *reigning; /* NULL: dead, nobody has taken over yet */
-    struct process *dying;    /* cut off, but the OL does not know yet */
+    struct process *dying;    /* cut off or dead, but the OL does not know yet */
     struct process *il_peer;
+    struct backup backup;
 
     struct image image[WORLD_IMAGES_MAX]; /* not yet committed */
     uint32_t image_count;
     struct image base;
+    /* What each dead OL could have recovered. */
+    bool had_base[SIM_LOGGERS_MAX];
+    struct positions recoverable[SIM_LOGGERS_MAX];
 
-    uint32_t takeover_in; /* steps until the death is noticed; 0: none is due */
-    bool refused;         /* died before any base: nothing can be recovered */
+    uint32_t takeover_in; /* steps until the death is noticed, or the next try; 0: none is due */
+    bool raised;          /* the OL has begun the takeover, no backup has it yet */
+    struct takeover takeover;
+    bool state_lost; /* the OL died with a state that no master has */
+    enum refusal refused;
+    uint64_t released_then; /* when it was refused */
+
+    bool born; /* a base was committed once */
+    uint32_t deaths, deaths_at_once;
+    bool careful;                 /* nobody dies but where all are protected */
+    bool output_bare, input_bare; /* a logger died, and no base of its successor yet (G7) */
     bool draining;
-    uint32_t partition_rate, input_percent, snapshot_permille, ship_percent, barrier_slow;
-    uint64_t claims;
+    uint32_t partition_rate, input_percent, snapshot_permille, ship_percent,
+        others_percent; /* steps of others than the last who came */
+    uint64_t claims, takeovers;
 };
 
 /* Runs one seed to the end; violations end it through sim_violation. */
 void world_run(uint64_t seed, struct oracle *oracle, struct totals *totals);
 
-/* Between the parts of a world: loggers.c and takeover.c. */
+/* Between the parts of a world: loggers.c, */
 void world_serve_output(struct world *world, struct process *process);
 void world_serve_input(struct world *world, struct process *process);
 void world_control_output(struct world *world, struct process *process);
 void world_control_input(struct world *world, struct process *process);
 void world_accept_input(struct world *world);
 void world_loggers_create(struct world *world);
+void world_input_logger_begins(struct world *world);
+void world_output_logger_begins(struct world *world);
+/* What would survive the death of a master of the OL `of` now, or did when that died; NULL:
+ * nothing. */
+const struct positions *world_recoverable(const struct world *world, uint64_t of);
+/* takeover.c, */
 void world_master_dies(struct world *world);
 void world_takeover(struct world *world);
 void world_replay(struct world *world);
+/* The process that was to take over ends. */
+void world_replay_ends(struct world *world);
+void world_backup_dies(struct world *world);
+void world_backup_step(struct world *world);
+bool world_backup_ready(const struct world *world);
+/* returns.c, */
+void world_input_logger_dies(struct world *world);
+void world_output_logger_dies(struct world *world);
+/* The connection breaks, nobody dies. An OL with a base takes that for the master's death; one that
+ * has none yet begins anew, and the master may come back once more. */
+void world_input_cut(struct world *world);
+void world_output_cut(struct world *world);
+void world_loggers_return(struct world *world);
+/* What `process` notices of its loggers, and does about it. */
+void world_mind(struct world *world, struct process *process);
+/* ending.c. */
+bool world_protected(const struct world *world);
+void world_refuse(struct world *world, enum refusal refusal);
+void world_drain(struct world *world, void (*step)(struct world *world));
+void world_stays_refused(struct world *world, void (*step)(struct world *world));
 struct process *world_process_add(struct world *world, uint32_t epoch);
 
 #endif

@@ -38,9 +38,14 @@ static void teardown(void)
 
 TestSuite(epoch_file, .init = setup, .fini = teardown);
 
-static enum status open_it(struct epoch_file **file, uint32_t *epoch, char *why)
+static enum status open_it(struct epoch_file **file, struct epoch_state *state, char *why)
 {
-    return epoch_file_open(file, directory, "logger", epoch, why);
+    return epoch_file_open(file, directory, "logger", state, why);
+}
+
+static struct epoch_state open_epoch(uint32_t number)
+{
+    return (struct epoch_state){.number = number, .open = true};
 }
 
 static void damage(const char *text)
@@ -55,38 +60,65 @@ static void damage(const char *text)
 Test(epoch_file, starts_at_zero_and_keeps_what_was_written)
 {
     struct epoch_file *file;
-    uint32_t epoch = 99;
+    struct epoch_state state = open_epoch(99);
     char why[256];
 
-    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK, "%s", why);
-    cr_assert_eq(epoch, 0);
-    cr_assert_eq(epoch_file_write(file, 41), 0);
-    cr_assert_eq(epoch_file_write(file, 42), 0);
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK, "%s", why);
+    cr_assert_eq(state.number, 0);
+    cr_assert(!state.open);
+    cr_assert_eq(epoch_file_write(file, open_epoch(41)), 0);
+    cr_assert_eq(epoch_file_write(file, open_epoch(42)), 0);
     epoch_file_close(file);
-    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
-    cr_assert_eq(epoch, 42);
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK);
+    cr_assert_eq(state.number, 42);
     epoch_file_close(file);
+}
+
+/* Opening alone must not end a reign, nor open one that ended. */
+Test(epoch_file, a_reign_stays_open_until_it_is_ended)
+{
+    struct epoch_file *file;
+    struct epoch_state state;
+    char why[256];
+
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK, "%s", why);
+    cr_assert_eq(epoch_file_write(file, open_epoch(3)), 0);
+    epoch_file_close(file);
+    for (int again = 0; again < 2; again++) {
+        cr_assert_eq(open_it(&file, &state, why), STATUS_OK);
+        cr_assert(state.open);
+        epoch_file_close(file);
+    }
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK);
+    cr_assert_eq(epoch_file_write(file, (struct epoch_state){.number = 3}), 0);
+    epoch_file_close(file);
+    for (int again = 0; again < 2; again++) {
+        cr_assert_eq(open_it(&file, &state, why), STATUS_OK);
+        cr_assert_eq(state.number, 3);
+        cr_assert(!state.open);
+        epoch_file_close(file);
+    }
 }
 
 Test(epoch_file, makes_the_directory)
 {
     struct epoch_file *file;
-    uint32_t epoch;
+    struct epoch_state state;
     char why[256];
 
     cr_assert_eq(rmdir(directory), 0);
-    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK, "%s", why);
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK, "%s", why);
     epoch_file_close(file);
 }
 
 Test(epoch_file, a_second_process_is_refused)
 {
     struct epoch_file *file, *second;
-    uint32_t epoch;
+    struct epoch_state state;
     char why[256];
 
-    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
-    cr_assert_eq(open_it(&second, &epoch, why), STATUS_BUSY);
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK);
+    cr_assert_eq(open_it(&second, &state, why), STATUS_BUSY);
     cr_assert_not_null(strstr(why, directory), "%s", why);
     epoch_file_close(file);
 }
@@ -94,41 +126,47 @@ Test(epoch_file, a_second_process_is_refused)
 Test(epoch_file, damage_is_refused_not_read_as_zero)
 {
     static const char *const texts[] = {"",
-                                        "palisade-epoch 1 ",
-                                        "palisade-epoch 1 12",
+                                        "palisade-epoch 2 ",
+                                        "palisade-epoch 2 12 open",
+                                        "palisade-epoch 1 12\n",
+                                        "palisade-epoch 3 12 open\n",
                                         "palisade-epoch 2 12\n",
-                                        "palisade-epoch 1 12\nx",
+                                        "palisade-epoch 2 12 \n",
+                                        "palisade-epoch 2 12 opened\n",
+                                        "palisade-epoch 2 12 lost\n",
+                                        "palisade-epoch 2 0 open\n",
+                                        "palisade-epoch 2 12 ended\nx",
                                         "12\n"};
     struct epoch_file *file;
-    uint32_t epoch;
+    struct epoch_state state;
     char why[256];
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         damage(texts[i]);
-        cr_assert_eq(open_it(&file, &epoch, why), STATUS_DISK, "\"%s\"", texts[i]);
+        cr_assert_eq(open_it(&file, &state, why), STATUS_DISK, "\"%s\"", texts[i]);
         cr_assert_not_null(strstr(why, "damaged"), "%s", why);
     }
-    damage("palisade-epoch 1 12\n");
-    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
-    cr_assert_eq(epoch, 12);
+    damage("palisade-epoch 2 12 ended\n");
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK);
+    cr_assert_eq(state.number, 12);
     epoch_file_close(file);
 }
 
 Test(epoch_file, a_write_that_fails_leaves_the_old_epoch)
 {
     struct epoch_file *file;
-    uint32_t epoch;
+    struct epoch_state state;
     char why[256], path[128];
 
-    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK);
-    cr_assert_eq(epoch_file_write(file, 7), 0);
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK);
+    cr_assert_eq(epoch_file_write(file, open_epoch(7)), 0);
     /* A full disk, as far as the next file is concerned. */
     path_of(path, sizeof path, "logger.epoch.new");
     cr_assert_eq(symlink("/dev/full", path), 0);
-    cr_assert_lt(epoch_file_write(file, 8), 0);
+    cr_assert_lt(epoch_file_write(file, open_epoch(8)), 0);
     unlink(path);
     epoch_file_close(file);
-    cr_assert_eq(open_it(&file, &epoch, why), STATUS_OK, "%s", why);
-    cr_assert_eq(epoch, 7);
+    cr_assert_eq(open_it(&file, &state, why), STATUS_OK, "%s", why);
+    cr_assert_eq(state.number, 7);
     epoch_file_close(file);
 }

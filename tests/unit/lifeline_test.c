@@ -281,3 +281,74 @@ Test(lifeline, trouble_is_named)
     cr_assert_leq(wall_ms() - before, 1000);
     cr_assert_not_null(strstr(why, "127.0.0.1 port 1"), "%s", why);
 }
+
+Test(lifeline, a_connection_begins_without_waiting)
+{
+    struct lifeline *line = NULL, *accepted = NULL;
+    struct seen seen = {0};
+
+    cr_assert_eq(lifeline_connect_start(&line, "127.0.0.1", port), 0);
+    cr_assert_eq(send_number(line, 7), 0);
+    for (int round = 0; round < 1000 && seen.count == 0; round++) {
+        cr_assert_eq(lifeline_service(line, now, see, NULL), 0);
+        if (!accepted)
+            accepted = lifeline_accept(listener);
+        else
+            cr_assert_eq(lifeline_service(accepted, now, see, &seen), 0);
+        usleep(1000);
+    }
+    cr_assert_eq(seen.number, 7);
+    lifeline_close(line);
+    lifeline_close(accepted);
+}
+
+/* A listener whose queue is full answers nobody: the connection hangs until there is room. */
+Test(lifeline, what_is_sent_before_the_connection_stands_arrives)
+{
+    struct lifeline *waiting[8] = {0}, *accepted[8] = {0};
+    uint32_t count = 0;
+    struct seen seen = {0};
+    int busy = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+
+    cr_assert_eq(bind(busy, (struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq(listen(busy, 0), 0);
+    cr_assert_eq(getsockname(busy, (struct sockaddr *)&at, &length), 0);
+    for (int i = 0; i < 8; i++) {
+        cr_assert_eq(lifeline_connect_start(&waiting[i], "127.0.0.1", ntohs(at.sin_port)), 0);
+        cr_assert_eq(send_number(waiting[i], 9), 0);
+        cr_assert_eq(lifeline_service(waiting[i], now, see, NULL), 0);
+    }
+    cr_assert_gt(lifeline_queued(waiting[7]), 0, "the last one hangs, with its message");
+    for (int round = 0; round < 15000 && lifeline_queued(waiting[7]) > 0; round++) {
+        if (count < 8 && (accepted[count] = lifeline_accept(busy)))
+            count++;
+        cr_assert_eq(lifeline_service(waiting[7], now, see, &seen), 0);
+        usleep(1000);
+    }
+    cr_assert_eq(lifeline_queued(waiting[7]), 0);
+    for (int i = 0; i < 8; i++) {
+        lifeline_close(waiting[i]);
+        lifeline_close(accepted[i]);
+    }
+    close(busy);
+}
+
+Test(lifeline, nobody_there_is_told_by_service)
+{
+    struct lifeline *line = NULL;
+    struct seen seen = {0};
+    int result;
+
+    close(listener);
+    listener = -1;
+    result = lifeline_connect_start(&line, "127.0.0.1", port);
+    for (int round = 0; round < 1000 && line && !result; round++) {
+        send_number(line, 1);
+        result = lifeline_service(line, now, see, &seen);
+        usleep(1000);
+    }
+    cr_assert(result == -EPIPE || result == -ECONNREFUSED, "%d", result);
+    lifeline_close(line);
+}
