@@ -1,5 +1,5 @@
 """The kill tests, under TCP load: nobody may notice. The master at random moments; the reigning
-master 20 times in a row; the backup; a silent host."""
+master 20 times in a row; the backup; a logger, which may cost packets in flight; a silent host."""
 
 import random
 import statistics
@@ -10,7 +10,7 @@ from stage import Broken, expect
 single_kills = 6  # more by run --single-kills
 KILLS_IN_A_ROW = 20
 # Two seeds each with the NAT, and one with another function.
-OTHERS = {"backup": "lb"}
+OTHERS = {"backup": "lb", "il": "ratelimit", "ol": "monitor"}
 FENCED = 73  # STATUS_FENCED of runtime/core/status.h
 
 
