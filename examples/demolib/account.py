@@ -46,16 +46,14 @@ def moments(gateway, kill_ns):
 
 
 def protected_ns(gateway, kill_ns):
-    """The moment from which a backup held every committed page again, or None. The death of a logger
-    makes what was committed before useless for a takeover (R16)."""
-    ol, joined = gateway.output_logger.journal, []
-    if gateway.victim == "il":
-        joined.append(_first(gateway.input_logger.journal, "welcome", kill_ns, role="backup"))
-    else:
-        joined.append(_first(ol, "welcome", kill_ns, role="backup"))
-    if gateway.victim in LOGGER_WORDS:
-        joined.append(_first(gateway.master.journal, "logger_back", kill_ns,
-                             logger=LOGGER_WORDS[gateway.victim]))
+    """The moment from which a backup held every committed page again, or None."""
+    ol = gateway.output_logger.journal
+    if gateway.victim != "il":
+        return _first(ol, "protected", kill_ns)
+    # The output logger does not hear of it. What was committed under the dead one is no base for a
+    # takeover (R16): the first one is that is committed after both have its successor.
+    joined = [_first(gateway.input_logger.journal, "welcome", kill_ns, role="backup"),
+              _first(gateway.master.journal, "logger_back", kill_ns, logger=LOGGER_WORDS["il"])]
     return None if None in joined else _first(ol, "image_committed", max(joined))
 
 
