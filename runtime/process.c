@@ -126,10 +126,12 @@ void thread_wake(uint32_t thread)
 void log_wait_room(struct nf_thread *thread)
 {
     struct thread_run *run = run_of(thread);
+    stall_note(&run->log_full, true, now_ns());
     while (!log_has_room(&run->log)) {
         uint32_t seen = atomic_load(&run->wake);
         io_kick();
         if (!log_has_room(&run->log))
             futex_wait(&run->wake, seen, 1000000);
     }
+    stall_note(&run->log_full, false, now_ns());
 }

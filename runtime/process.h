@@ -19,6 +19,7 @@
 #include <pthread.h>
 
 #include "core/message.h"
+#include "core/stall.h"
 #include "core/status.h"
 #include "image.h"
 #include "options.h"
@@ -75,6 +76,8 @@ struct thread_run {
     int wake_fd;            /* eventfd + 1, made when first needed */
     uint32_t pinned;        /* in a hook that is not restartable: waits are not safe */
     uint8_t *tcb;           /* thread pointer: the program's TLS ends here */
+    /* its waits for room: in the two rings, the queue of effects, a socket's backlog */
+    struct stall log_full, outputs_full, effects_full, socket_full;
 };
 
 struct process {

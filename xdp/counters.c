@@ -32,6 +32,8 @@ json_t *counters_output_log(const struct output_log *log)
     set(out, "held", state.held);
     set(out, "stale_frames", state.stale_frames);
     set(out, "malformed", state.malformed);
+    set(out, "memory_used", state.memory_used);
+    set(out, "memory_most", state.memory_most);
     set(out, "log_bytes", state.log_bytes);
     set(out, "log_bytes_total", state.log_bytes_total);
     for (uint32_t t = 0; t < state.received.threads; t++)

@@ -5,7 +5,8 @@
  * belong to the masters.
  *
  *   images:  [ base ][ committed ][ committed ][ ended ][ open ]
- *                        ^ merged into the base when the feed's serial is beyond it
+ *                        ^ merged into the base when the feed's serial is beyond it, and into
+ *                          the committed one behind it while the feed has not come to it
  */
 #include "images.h"
 
@@ -33,7 +34,7 @@ struct image {
 
 struct images {
     struct image *first, *last;
-    uint64_t serials;
+    uint64_t serials, joined;
     size_t pages, pages_max; /* in all images */
 
     bool feeding;
@@ -172,27 +173,47 @@ int images_end(struct images *images, uint64_t number, const struct snapshot_mar
     return 0;
 }
 
-/* Merges what is committed and needed by no feed into the base. */
+/* Makes the image behind `older` hold what both do, and lets `older` go, which `*at` points to.
+ * False when memory is out: the chain serves as well, try again later. */
+static bool merge(struct images *images, struct image **at)
+{
+    struct image *older = *at, *delta = older->next;
+
+    if (delta->whole) {
+        images->pages -= page_store_pages(older->pages);
+    } else {
+        size_t before = page_store_pages(older->pages) + page_store_pages(delta->pages);
+        if (page_store_merge(older->pages, delta->pages))
+            return false;
+        page_store_destroy(delta->pages);
+        delta->pages = older->pages;
+        older->pages = NULL;
+        images->pages -= before - page_store_pages(delta->pages);
+        delta->whole = older->whole;
+    }
+    *at = delta;
+    image_destroy(older);
+    return true;
+}
+
+/* Merges what is committed and needed by no feed into the base, and what no feed has begun. */
 static void chain_merge(struct images *images)
 {
     while (images->first && images->first->next && images->first->next->committed) {
-        struct image *base = images->first, *delta = base->next;
-        if (images->feeding && images->fed < delta->serial)
+        if (images->feeding && images->fed < images->first->next->serial)
+            break;
+        if (!merge(images, &images->first))
             return;
-        if (delta->whole) {
-            images->pages -= page_store_pages(base->pages);
-        } else {
-            size_t before = page_store_pages(base->pages) + page_store_pages(delta->pages);
-            if (page_store_merge(base->pages, delta->pages))
-                return; /* out of memory: the chain serves as well, try again later */
-            page_store_destroy(delta->pages);
-            delta->pages = base->pages;
-            base->pages = NULL;
-            images->pages -= before - page_store_pages(delta->pages);
-            delta->whole = true;
-        }
-        images->first = delta;
-        image_destroy(base);
+    }
+    struct image **at = &images->first;
+    while (images->feeding && *at && (*at)->next && (*at)->next->committed) {
+        uint64_t begun = images->current ? images->current : images->fed;
+        if ((*at)->serial <= begun)
+            at = &(*at)->next;
+        else if (merge(images, at))
+            images->joined++;
+        else
+            return;
     }
 }
 
@@ -343,6 +364,11 @@ int images_feed(struct images *images, uint32_t epoch, struct lifeline *line)
         sent++;
     }
     return sent;
+}
+
+uint64_t images_joined(const struct images *images)
+{
+    return images->joined;
 }
 
 bool images_fed(const struct images *images)

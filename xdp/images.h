@@ -4,7 +4,9 @@
  * base once it is committed (R13) and the backup's feed has passed it.
  *
  * The feed is what one backup has been sent: the base whole, then image by image as they arrive,
- * each followed by COMMITTED when it is. A new backup starts a new feed. One thread at a time.
+ * each followed by COMMITTED when it is. A new backup starts a new feed. Committed images that a
+ * slow backup has not come to are joined into one, so that the chain stays short whatever it does.
+ * One thread at a time.
  */
 #ifndef PALISADE_XDP_IMAGES_H
 #define PALISADE_XDP_IMAGES_H
@@ -44,6 +46,8 @@ void images_feed_start(struct images *images);
 void images_feed_stop(struct images *images);
 /* Sends what fits into the lifeline's queue now. Returns messages sent, or -errno of the line. */
 int images_feed(struct images *images, uint32_t epoch, struct lifeline *line);
+/* Images that were joined to the one before, because the feed had not come to that yet. */
+uint64_t images_joined(const struct images *images);
 /* Everything committed was sent. */
 bool images_fed(const struct images *images);
 

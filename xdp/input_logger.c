@@ -18,11 +18,9 @@
 #include "epoch_file.h"
 #include "logger.h"
 #include "persist.h"
+#include "stall_json.h"
 
 #define FEED_FRAMES 64u /* in one round */
-/* What one batch can take of the ring, the ring's padding at its end included. */
-#define BATCH_ROOM_BYTES                                                                           \
-    ((LOGGER_BATCH + 1) * (uint64_t)(PACKET_MAX_BYTES + PACKET_ITEM_HEADER_BYTES))
 
 struct input_logger {
     struct input_log *log;
@@ -32,7 +30,9 @@ struct input_logger {
     uint64_t claimant;     /* of the last reign, 0: none since the start */
     bool collecting;       /* somebody reigned, and did not end its reign */
     bool full;             /* the ring has no room for a batch: frames stay in the socket */
-    uint64_t dropped_idle, dropped_long, dropped_full, reigns, stale;
+    bool wanted;           /* WANT_SNAPSHOT sent since the last TRUNCATE */
+    struct stall ring_full, feed_waits;
+    uint64_t dropped_idle, dropped_long, dropped_full, reigns, stale, wants;
 };
 
 static enum status start(struct logger *logger, char *why)
@@ -75,14 +75,6 @@ static void stop(struct logger *logger)
 
 /* ---- packets in ---- */
 
-static bool ring_has_room(const struct input_logger *il)
-{
-    struct input_log_state state;
-
-    input_log_state(il->log, &state);
-    return state.bytes_used + BATCH_ROOM_BYTES <= state.bytes_total;
-}
-
 static void packet_take(struct input_logger *il, uint16_t port, const struct xsk_packet *packet)
 {
     if (!il->collecting)
@@ -90,7 +82,7 @@ static void packet_take(struct input_logger *il, uint16_t port, const struct xsk
     else if (packet->length > PACKET_MAX_BYTES)
         il->dropped_long++;
     else if (!input_log_accept(il->log, port, packet->bytes, (uint16_t)packet->length))
-        il->dropped_full++; /* the ring's index was full before its bytes */
+        il->dropped_full++; /* never: input_log_has_room was asked before */
 }
 
 static uint32_t ports_receive(struct logger *logger)
@@ -101,7 +93,8 @@ static uint32_t ports_receive(struct logger *logger)
 
     for (uint32_t p = 0; p < logger->options.port_count; p++) {
         struct port_device *port = &logger->ports[p];
-        il->full = il->collecting && !ring_has_room(il);
+        il->full = il->collecting && !input_log_has_room(il->log, LOGGER_BATCH);
+        stall_note(&il->ring_full, il->full, logger->now_ns);
         if (port->gone || il->full)
             continue;
         uint32_t got = port->family->receive(port, packets, LOGGER_BATCH);
@@ -187,6 +180,7 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     il->reigning = peer;
     il->claimant = peer->claimant;
     il->collecting = logger->reign_open = true;
+    il->wanted = false;
     il->reigns++;
     link_set_epoch(wire_link(peer->device->wire), epoch, 0);
     const struct message answer = {
@@ -231,6 +225,7 @@ static int message(struct logger *logger, struct peer *peer, const struct messag
                     ? input_log_truncate(il->log, message->epoch, message->number.number)
                     : -ESTALE;
         il->stale += error == -ESTALE;
+        il->wanted = il->wanted && error;
         if (error && error != -ESTALE)
             return peer_refuse(logger, peer, STATUS_PROTOCOL, "TRUNCATE to %llu, not yet numbered",
                                (unsigned long long)message->number.number);
@@ -263,14 +258,16 @@ static void lost(struct logger *logger, struct peer *peer, int error)
 
     journal_event(logger->journal, peer == il->reigning ? "master_lost" : "backup_lost", "{s:s}",
                   "cause", cause);
-    if (peer == il->reigning)
-        il->reigning = NULL;
+    if (peer != il->reigning)
+        return;
+    il->reigning = NULL;
+    stall_note(&il->feed_waits, false, logger->now_ns);
 }
 
 /* ---- the round ---- */
 
 /* Packs what the reigning NF has not been sent into frames, as far as its window allows. */
-static uint32_t feed(struct input_logger *il)
+static uint32_t feed(struct input_logger *il, int64_t now_ns)
 {
     struct link *link = wire_link(il->reigning->device->wire);
     struct packet_item item;
@@ -291,7 +288,21 @@ static uint32_t feed(struct input_logger *il)
         link_commit(link, FRAME_INPUT, 0, 0, length);
         frames++;
     }
+    stall_note(&il->feed_waits, link_window_full(link) && input_log_next(il->log, &item), now_ns);
     return frames;
+}
+
+/* Only a snapshot lets us forget; the NF makes none by itself for long, or never (snapshot_ms). */
+static void want_snapshot(struct logger *logger)
+{
+    struct input_logger *il = logger->state;
+
+    if (il->wanted || !input_log_wants_snapshot(il->log))
+        return;
+    const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = epoch_of(il)};
+    peer_send(logger, il->reigning, &want);
+    il->wanted = true;
+    il->wants++;
 }
 
 static uint32_t step(struct logger *logger)
@@ -299,8 +310,10 @@ static uint32_t step(struct logger *logger)
     struct input_logger *il = logger->state;
     uint32_t work = ports_receive(logger);
 
-    if (il->reigning && !il->reigning->leaving)
-        work += feed(il);
+    if (il->reigning && !il->reigning->leaving) {
+        work += feed(il, logger->now_ns);
+        want_snapshot(logger);
+    }
     return work;
 }
 
@@ -328,12 +341,17 @@ static void counters(struct logger *logger, json_t *counters)
                   (json_int_t)state.unsent, "accepted", (json_int_t)state.accepted, "refused_full",
                   (json_int_t)state.refused_full, "bytes_used", (json_int_t)state.bytes_used,
                   "bytes_total", (json_int_t)state.bytes_total));
-    json_object_set_new(
-        counters, "input",
-        json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "dropped_idle", (json_int_t)il->dropped_idle,
-                  "dropped_long", (json_int_t)il->dropped_long, "dropped_full",
-                  (json_int_t)il->dropped_full, "reigns", (json_int_t)il->reigns, "stale_truncates",
-                  (json_int_t)il->stale, "fed", il->reigning != NULL));
+    json_object_set_new(counters, "input",
+                        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "dropped_idle",
+                                  (json_int_t)il->dropped_idle, "dropped_long",
+                                  (json_int_t)il->dropped_long, "dropped_full",
+                                  (json_int_t)il->dropped_full, "reigns", (json_int_t)il->reigns,
+                                  "stale_truncates", (json_int_t)il->stale, "wants",
+                                  (json_int_t)il->wants, "fed", il->reigning != NULL));
+    json_object_set_new(counters, "waits",
+                        json_pack("{s:o,s:o}", "ring_full",
+                                  stall_json(&il->ring_full, logger->now_ns), "feed",
+                                  stall_json(&il->feed_waits, logger->now_ns)));
 }
 
 int main(int argc, char **argv)

@@ -87,7 +87,7 @@ static error_t option_parse(int key, char *text, struct argp_state *state)
         options->control = (uint16_t)number_parse(state, "control", text, 1, UINT16_MAX);
         return 0;
     case KEY_MEMORY:
-        options->memory_bytes = number_parse(state, "memory", text, 8, MEMORY_MIB_MAX) << 20;
+        options->memory_bytes = number_parse(state, "memory", text, 1, MEMORY_MIB_MAX) << 20;
         return 0;
     case KEY_STATE:
         options->state = text;

@@ -16,6 +16,11 @@
 #include "persist.h"
 
 #define FLUSH_RETRY_NS 50000 /* a device that did not take everything is tried again */
+/* A frame at a time out of what is kept back; the second half slowly, for a thread may keep a
+ * barrier waiting for seconds. */
+#define TRICKLE_NS 1000000
+#define TRICKLE_SLOW_NS 10000000
+#define EXHAUSTED_NS 1000000000
 
 /* ---- actions of core/output_log.h ---- */
 
@@ -292,6 +297,7 @@ static void lost(struct logger *logger, struct peer *peer, int error)
 
     if (peer == ol->backup) {
         images_feed_stop(ol->images);
+        stall_note(&ol->feed_waits, false, logger->now_ns);
         ol->backup = NULL;
         journal_event(logger->journal, "backup_lost", "{s:s}", "cause", cause);
         if (ol->reign != REIGN_NONE)
@@ -335,21 +341,63 @@ static int message(struct logger *logger, struct peer *peer, const struct messag
 
 /* ---- the round ---- */
 
+/* What was kept back is used up, and no snapshot came: none can, unless it is already on its way.
+ */
+static void exhausted_note(struct output_logger *ol, bool exhausted)
+{
+    if (!exhausted)
+        ol->exhausted_ns = 0;
+    else if (!ol->exhausted_ns)
+        ol->exhausted_ns = ol->logger->now_ns;
+    if (!ol->exhausted_ns || ol->exhausted_said ||
+        ol->logger->now_ns - ol->exhausted_ns < EXHAUSTED_NS)
+        return;
+    ol->exhausted_said = true;
+    logger_say(ol->logger,
+               "the network function stands still: logs fill --memory %llu MiB, and no snapshot "
+               "comes that would free it; give more",
+               (unsigned long long)(ol->logger->options.memory_bytes >> 20));
+    journal_event(ol->logger->journal, "memory_exhausted", "{}");
+}
+
 /*
  * Frames the master may send beyond what was delivered: from the memory that is left. A quarter is
  * kept back until an image is under way, for the snapshot that frees memory needs the logs and
- * outputs before its barrier (R13).
+ * outputs before its barrier (R13). To come to that barrier a thread may have to write the rest of
+ * what it is logging: so, while a snapshot is wanted, the quarter is given out by the frame, and a
+ * thread that comes late to the barrier does not use it up.
  */
 static void credit_set(struct output_logger *ol)
 {
-    size_t room = output_log_room(ol->log);
-    size_t taken = ol->imaging ? 0 : ol->logger->options.memory_bytes / 4;
+    struct link *link = wire_link(ol->master->device->wire);
+    uint64_t received = link_counters(link)->received;
+    size_t room = output_log_room(ol->log), queued = 0;
+    int64_t now_ns = ol->logger->now_ns;
 
     for (uint32_t i = 0; i < ol->logger->options.port_count; i++)
-        taken += ol->senders[i].queued_bytes;
-    size_t frames = room > taken ? (room - taken) / (2 * FRAME_PAYLOAD_MAX_BYTES) : 0;
-    link_set_credit(wire_link(ol->master->device->wire),
-                    frames < LINK_WINDOW_FRAMES ? (uint32_t)frames : LINK_WINDOW_FRAMES);
+        queued += ol->senders[i].queued_bytes;
+    room = room > queued ? room - queued : 0;
+    size_t kept = ol->imaging ? 0 : ol->logger->options.memory_bytes / 4;
+    size_t frames = room > kept ? (room - kept) / OUTPUT_LOG_FRAME_BYTES : 0;
+
+    stall_note(&ol->memory_full, frames == 0, now_ns);
+    ol->trickle_wake_ns = INT64_MAX;
+    if (ol->trickle_until > received + 1)
+        ol->trickle_until = 0; /* of another master's link */
+    exhausted_note(ol,
+                   frames == 0 && ol->wanted && output_log_room(ol->log) < OUTPUT_LOG_FRAME_BYTES);
+    if (frames == 0 && ol->wanted && room >= OUTPUT_LOG_FRAME_BYTES) {
+        if (received >= ol->trickle_until && now_ns >= ol->trickle_ns) {
+            bool low = room < ol->logger->options.memory_bytes / 8;
+            ol->trickle_ns = now_ns + (low ? TRICKLE_SLOW_NS : TRICKLE_NS);
+            ol->trickle_until = received + 1;
+        }
+        if (received < ol->trickle_until)
+            frames = 1;
+        else
+            ol->trickle_wake_ns = ol->trickle_ns;
+    }
+    link_set_credit(link, frames < LINK_WINDOW_FRAMES ? (uint32_t)frames : LINK_WINDOW_FRAMES);
 }
 
 static uint32_t step(struct logger *logger)
@@ -363,6 +411,7 @@ static uint32_t step(struct logger *logger)
             const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = ol->epoch};
             peer_send(logger, ol->master, &want);
             ol->wanted = true;
+            ol->wants++;
         }
     }
     if (ol->backup && !ol->backup->leaving && ol->backup->greeted) {
@@ -370,6 +419,7 @@ static uint32_t step(struct logger *logger)
         if (sent < 0 && sent != -EPIPE)
             peer_drop(ol->backup);
         work += sent > 0 ? (uint32_t)sent : 0;
+        stall_note(&ol->feed_waits, lifeline_queued(ol->backup->line) > 0, logger->now_ns);
         if (ol->reign == REIGN_MASTER && images_base(ol->images) && images_fed(ol->images))
             protection_gained(&ol->protection, logger->journal, logger->now_ns);
     }
@@ -390,6 +440,8 @@ static int64_t next_wake(struct logger *logger)
             return logger->now_ns + FLUSH_RETRY_NS;
     if (ol->reign == REIGN_ORPHAN)
         return ol->orphan_told_ns;
+    if (ol->reign == REIGN_MASTER)
+        return ol->trickle_wake_ns;
     return ol->reign == REIGN_LOST && !ol->raised ? ol->retry_ns : INT64_MAX;
 }
 
@@ -402,20 +454,27 @@ static void counters(struct logger *logger, json_t *counters)
     for (uint32_t i = 0; i < logger->options.port_count; i++) {
         const struct port_sender *sender = &ol->senders[i];
         json_object_set_new(ports, logger->options.ports[i].name,
-                            json_pack("{s:I,s:I,s:I,s:I,s:I}", "sent", (json_int_t)sender->sent,
+                            json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "sent", (json_int_t)sender->sent,
                                       "queued", (json_int_t)sender->queued, "queued_bytes",
                                       (json_int_t)sender->queued_bytes, "dropped_down",
                                       (json_int_t)sender->dropped_down, "dropped_invalid",
-                                      (json_int_t)sender->dropped_invalid));
+                                      (json_int_t)sender->dropped_invalid, "waits",
+                                      stall_json(&sender->waits, logger->now_ns)));
     }
     json_object_set_new(counters, "senders", ports);
     json_object_set_new(counters, "output_log", counters_output_log(ol->log));
     json_object_set_new(counters, "held_time", held_time_json(ol->times));
+    json_object_set_new(counters, "waits",
+                        json_pack("{s:o,s:o}", "memory_full",
+                                  stall_json(&ol->memory_full, logger->now_ns), "feed",
+                                  stall_json(&ol->feed_waits, logger->now_ns)));
     json_object_set_new(
         counters, "reign",
-        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:I}", "state", reigns[ol->reign],
+        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:I}", "state", reigns[ol->reign],
                   "takeovers", (json_int_t)ol->takeovers, "commits", (json_int_t)ol->commits,
-                  "image_bytes", (json_int_t)images_bytes(ol->images), "image_base",
+                  "wants", (json_int_t)ol->wants, "images_joined",
+                  (json_int_t)images_joined(ol->images), "image_bytes",
+                  (json_int_t)images_bytes(ol->images), "image_base",
                   (json_int_t)images_base(ol->images), "stale_frames", (json_int_t)ol->stale_frames,
                   "unexpected_frames", (json_int_t)ol->unexpected_frames, "backup",
                   ol->backup != NULL, "protected", ol->protection.protected, "unprotected_ns",

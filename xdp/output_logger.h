@@ -11,6 +11,7 @@
 #include "images.h"
 #include "port_sender.h"
 #include "protection.h"
+#include "stall_json.h"
 
 #define FENCED_MAX 16u
 
@@ -46,6 +47,12 @@ struct output_logger {
     bool disk_trouble;      /* the epoch could not be written: said once */
     int64_t retry_ns;       /* then: next attempt to take over */
     int64_t orphan_told_ns; /* REIGN_ORPHAN: when to say so */
+    /* Memory is full but for what is kept back (credit_set): */
+    uint64_t trickle_until;  /* the frame of the link up to which some was given out */
+    int64_t trickle_ns;      /* when the next one may be */
+    int64_t trickle_wake_ns; /* the same, INT64_MAX: nothing to wait for */
+    int64_t exhausted_ns;    /* since when that is used up, too; 0: it is not */
+    bool exhausted_said;
 
     /* REIGN_LOST, REIGN_REPLAY */
     bool raised; /* the epoch was raised for this takeover and nobody was given it yet */
@@ -56,7 +63,8 @@ struct output_logger {
     uint64_t stored_bytes;
 
     struct protection protection;
-    uint64_t takeovers, commits, stale_frames, unexpected_frames;
+    uint64_t takeovers, commits, wants, stale_frames, unexpected_frames;
+    struct stall memory_full, feed_waits;
 };
 
 /* Writes down whether the present epoch's reign is open. -errno: nothing changed. */

@@ -64,6 +64,7 @@ uint32_t port_sender_flush(struct port_sender *sender, struct logger *logger)
     struct port_device *port = sender->port;
     uint32_t before = port->family->unsent(port);
 
+    stall_note(&sender->waits, sender->queue.count > 0, logger->now_ns);
     if (!before && !sender->queue.count && !sender->down)
         return 0;
     int error = port->family->flush(port);

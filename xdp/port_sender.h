@@ -7,6 +7,7 @@
 #define PALISADE_XDP_PORT_SENDER_H
 
 #include "core/held.h"
+#include "core/stall.h"
 #include "logger.h"
 
 struct port_sender {
@@ -15,7 +16,8 @@ struct port_sender {
     struct held_packets queue;
     size_t queued_bytes;
     uint64_t sent, queued, dropped_down, dropped_invalid;
-    bool down; /* said once */
+    struct stall waits; /* for the device, packets in the queue */
+    bool down;          /* said once */
 };
 
 /* 0, or -ENOMEM: the packet could neither be sent nor queued. */

@@ -24,8 +24,24 @@ static uint32_t item_bytes(const struct packet_item *item)
 
 static void block_free(struct held_pool *pool, struct held_block *block)
 {
+    if (pool->count == HELD_POOL_BLOCKS) {
+        free(block);
+        return;
+    }
     block->next = pool->free;
     pool->free = block;
+    pool->count++;
+}
+
+static struct held_block *block_take(struct held_pool *pool)
+{
+    struct held_block *block = pool->free;
+
+    if (block == NULL)
+        return malloc(sizeof(*block));
+    pool->free = block->next;
+    pool->count--;
+    return block;
 }
 
 void held_pool_free(struct held_pool *pool)
@@ -35,6 +51,7 @@ void held_pool_free(struct held_pool *pool)
         pool->free = block->next;
         free(block);
     }
+    pool->count = 0;
 }
 
 int held_push(struct held_pool *pool, struct held_packets *held, const struct packet_item *item)
@@ -43,10 +60,8 @@ int held_push(struct held_pool *pool, struct held_packets *held, const struct pa
     struct held_block *last = held->last;
 
     if (last == NULL || last->tail + item_bytes(item) > HELD_BLOCK_BYTES) {
-        struct held_block *block = pool->free;
-        if (block != NULL)
-            pool->free = block->next;
-        else if ((block = malloc(sizeof(*block))) == NULL)
+        struct held_block *block = block_take(pool);
+        if (block == NULL)
             return -ENOMEM;
         block->next = NULL;
         block->head = block->tail = 0;
@@ -194,9 +209,13 @@ void vor_queue_pop(struct vor_queue *queue)
     ASSERT(queue->head != queue->tail);
     queue->head += 2 + word_at(queue, queue->head + 1);
     ASSERT(queue->head <= queue->tail);
+    if (queue->head == queue->tail)
+        vor_queue_clear(queue);
 }
 
 void vor_queue_clear(struct vor_queue *queue)
 {
     queue->head = queue->tail;
+    if (queue->capacity > VOR_QUEUE_KEPT_WORDS)
+        vor_queue_free(queue);
 }

@@ -3,7 +3,7 @@
  * a FIFO in the thread's output numbers. Either may run ahead of the other.
  *
  * Packets lie as packet items (frame.h) in blocks taken from a pool that all threads share and
- * that keeps what it once allocated: nothing is allocated per packet in steady state.
+ * that keeps some free ones: nothing is allocated per packet in steady state.
  */
 #ifndef PALISADE_CORE_HELD_H
 #define PALISADE_CORE_HELD_H
@@ -11,11 +11,13 @@
 #include "frame.h"
 
 #define HELD_BLOCK_BYTES 16384u
+#define HELD_POOL_BLOCKS 64u /* free ones that are kept: a peak is given back */
 
 struct held_block;
 
 struct held_pool {
     struct held_block *free;
+    uint32_t count;
 };
 
 struct held_packets {
@@ -50,6 +52,7 @@ uint64_t vor_queue_last(const struct vor_queue *queue);
 void vor_queue_peek(const struct vor_queue *queue, struct positions *vor);
 void vor_queue_pop(struct vor_queue *queue);
 void vor_queue_clear(struct vor_queue *queue);
+#define VOR_QUEUE_KEPT_WORDS 4096u /* an empty queue that is larger is given back */
 static inline size_t vor_queue_bytes(const struct vor_queue *queue)
 {
     return (queue->tail - queue->head) * sizeof(*queue->words);

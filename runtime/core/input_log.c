@@ -91,6 +91,21 @@ packet_id input_log_accept(struct input_log *il, uint16_t port, const uint8_t *b
     return il->next++;
 }
 
+bool input_log_has_room(const struct input_log *il, uint32_t packets)
+{
+    uint64_t longest = PACKET_MAX_BYTES + PACKET_ITEM_HEADER_BYTES;
+
+    /* One more than asked for: the padding at the ring's end is shorter than a packet. */
+    return il->written - il->dropped + (packets + 1) * longest <= il->size &&
+           il->next - il->oldest + packets <= il->index_mask + 1;
+}
+
+bool input_log_wants_snapshot(const struct input_log *il)
+{
+    return il->claimant != 0 && il->unsent != il->oldest &&
+           (il->written - il->dropped > il->size / 2 || il->next - il->oldest > il->index_mask / 2);
+}
+
 int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
                     struct input_claim *claim)
 {

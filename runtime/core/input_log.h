@@ -20,6 +20,10 @@ void input_log_destroy(struct input_log *il);
 /* A packet entered on `port`: its id, or 0 when the ring is full (counted; offer again or drop). */
 packet_id input_log_accept(struct input_log *il, uint16_t port, const uint8_t *bytes,
                            uint16_t length);
+/* Is there room for so many packets, whatever their lengths? Else leave them where they are. */
+bool input_log_has_room(const struct input_log *il, uint32_t packets);
+/* It fills up: the reigning NF should take a snapshot now, which frees what was consumed. */
+bool input_log_wants_snapshot(const struct input_log *il);
 
 /* Which inputs an NF claims: ids `from` on of the input logger `of`. */
 struct input_claim {

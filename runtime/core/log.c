@@ -16,6 +16,13 @@ void log_init(struct log *log, uint8_t *bytes, uint64_t capacity, position start
     log_publish(log, start);
 }
 
+bool log_before_boundary(const struct log *log)
+{
+    return log->boundary &&
+           (atomic_load_explicit(&log->tail, memory_order_relaxed) != log->boundary_head ||
+            log->taken != log->boundary_position);
+}
+
 /* The boundary has been taken when all before it has; the next chunk starts the segment. */
 static void pass_boundary(struct log *log, uint64_t tail)
 {

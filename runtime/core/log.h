@@ -85,6 +85,9 @@ struct log_chunk {
     uint32_t length; /* bytes; 0 when only predicted events were added */
 };
 
+/* Reader: is there something before the last log_reset that was not taken yet? */
+bool log_before_boundary(const struct log *log);
+
 /*
  * Reader: copies the next at most `room` bytes to `out` and describes them. False when there is
  * nothing new. Chunks of one take are cut anywhere, records included; only the last one

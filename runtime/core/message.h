@@ -35,7 +35,7 @@ enum message_kind {
     MESSAGE_IMAGE_PAGES,   /* master -> OL -> backup: pages that changed since the last image */
     MESSAGE_IMAGE_END,     /* master -> OL -> backup: the image is whole */
     MESSAGE_COMMITTED,     /* OL -> master, backup: snapshot `number` is the base (R13) */
-    MESSAGE_WANT_SNAPSHOT, /* OL -> master: logs fill up; or a new OL needs a base (R16) */
+    MESSAGE_WANT_SNAPSHOT, /* logger -> master: it fills up; or a new OL needs a base (R16) */
     MESSAGE_TAKEOVER,      /* OL -> backup: struct takeover */
     MESSAGE_STORED_LOG,    /* OL -> backup: a piece of one thread's log since the base */
     MESSAGE_STORED_END,    /* OL -> backup: all logs handed out */

@@ -17,6 +17,18 @@ static bool mark_covered(const struct output_log *ol, const struct snapshot_mark
     return true;
 }
 
+bool output_log_mark_awaited(const struct output_log *ol)
+{
+    if (ol->pending_count == 0)
+        return false;
+    const struct snapshot_mark *mark = &ol->pending[ol->pending_count - 1];
+    for (uint32_t t = 0; t < mark->threads; t++)
+        if (ol->thread[t].log.received < positions_get(&mark->positions, t) ||
+            ol->thread[t].arrived < mark->outputs[t])
+            return true;
+    return false;
+}
+
 static void base_install(struct output_log *ol, const struct snapshot_mark *mark)
 {
     ol->base = *mark;

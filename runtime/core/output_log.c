@@ -191,6 +191,22 @@ void output_log_release_all(struct output_log *ol)
 
 /* ---- from the reigning NF ---- */
 
+static size_t memory_used(const struct output_log *ol)
+{
+    size_t used = ol->log_bytes + ol->held_bytes;
+
+    for (uint32_t t = 0; t < ol->threads; t++)
+        used += vor_queue_bytes(&ol->thread[t].vors);
+    return used;
+}
+
+static void note_used(struct output_log *ol)
+{
+    size_t used = memory_used(ol);
+    if (ol->memory_most < used)
+        ol->memory_most = used;
+}
+
 /* Who speaks? Older epochs are refused (G5); while a backup replays nobody may speak. */
 int output_log_check_epoch(struct output_log *ol, uint32_t epoch)
 {
@@ -265,6 +281,7 @@ int output_log_chunk(struct output_log *ol, uint32_t epoch, uint32_t index,
         return error;
     }
     ol->log_bytes_total += chunk->length;
+    note_used(ol);
     ol->received.at[index] = thread->log.received;
     output_log_release_all(ol);
     output_log_commit_covered(ol);
@@ -292,6 +309,7 @@ int output_log_packet(struct output_log *ol, uint32_t epoch, uint32_t index,
         return -ENOSPC;
     ol->held_bytes += (size_t)taken;
     ol->held++;
+    note_used(ol);
     thread->arrived = item->number;
     release_ready(ol, index);
     output_log_commit_covered(ol);
@@ -309,25 +327,17 @@ int output_log_effects(struct output_log *ol, uint32_t epoch, uint32_t index, ui
     return 0;
 }
 
-static size_t memory_used(const struct output_log *ol)
-{
-    size_t used = ol->log_bytes + ol->held_bytes;
-
-    for (uint32_t t = 0; t < ol->threads; t++)
-        used += vor_queue_bytes(&ol->thread[t].vors);
-    return used;
-}
-
 size_t output_log_room(const struct output_log *ol)
 {
-    size_t used = memory_used(ol);
-    return used < ol->memory ? ol->memory - used : 0;
+    size_t used = memory_used(ol), little = ol->memory / 16;
+    size_t room = used < ol->memory ? ol->memory - used : 0;
+    return room < little && output_log_mark_awaited(ol) ? little : room;
 }
 
 bool output_log_wants_snapshot(const struct output_log *ol)
 {
     return ol->phase == PHASE_REIGN && ol->pending_count == 0 &&
-           (ol->base.number == 0 || ol->log_bytes > ol->memory / 2);
+           (ol->base.number == 0 || memory_used(ol) > ol->memory / 2);
 }
 
 void output_log_state(const struct output_log *ol, struct output_log_state *out)
@@ -343,6 +353,8 @@ void output_log_state(const struct output_log *ol, struct output_log_state *out)
         .malformed = ol->malformed,
         .log_bytes = ol->log_bytes,
         .log_bytes_total = ol->log_bytes_total,
+        .memory_used = memory_used(ol),
+        .memory_most = ol->memory_most,
     };
     for (uint32_t kind = 0; kind < RECORD_KINDS; kind++) {
         out->records[kind] = ol->records[kind];

@@ -84,9 +84,15 @@ int output_log_effects(struct output_log *ol, uint32_t epoch, uint32_t thread, u
 /* A snapshot's image has arrived whole; it becomes the base once R13 holds (-> committed). */
 int output_log_snapshot(struct output_log *ol, uint32_t epoch, const struct snapshot_mark *mark);
 
-/* Bytes that may still be stored; the caller turns this into link credit. */
+/*
+ * Bytes that may still be stored; the caller turns this into link credit. While a snapshot waits
+ * for logs or outputs there is always a little: they free more than they take (R13). So the bound
+ * is exceeded by what the master had before its barrier, if it ships that first.
+ */
 size_t output_log_room(const struct output_log *ol);
-/* Logs fill up: the master should take a snapshot now. */
+/* Most memory that a frame of this payload can take: a VOR has 8 bytes where the log has one. */
+#define OUTPUT_LOG_FRAME_BYTES (9 * (size_t)FRAME_PAYLOAD_MAX_BYTES)
+/* It fills up: the master should take a snapshot now. */
 bool output_log_wants_snapshot(const struct output_log *ol);
 
 /* ---- takeover ---- */
@@ -122,7 +128,8 @@ struct output_log_state {
     uint64_t incarnation, base;
     struct positions received; /* R */
     uint64_t released, held, stale_frames, malformed, log_bytes, log_bytes_total;
-    uint64_t records[RECORD_KINDS]; /* by kind: for bytes-per-packet figures */
+    uint64_t memory_used, memory_most; /* logs, held packets, VORs */
+    uint64_t records[RECORD_KINDS];    /* by kind: for bytes-per-packet figures */
     uint64_t record_bytes[RECORD_KINDS];
 };
 void output_log_state(const struct output_log *ol, struct output_log_state *out);

@@ -39,7 +39,7 @@ struct output_log {
     struct snapshot_mark pending[MARKS_PENDING_MAX];
     uint32_t pending_count;
     struct held_pool pool;
-    size_t memory, log_bytes, held_bytes;
+    size_t memory, memory_most, log_bytes, held_bytes;
     uint64_t released, held, stale, malformed, log_bytes_total;
     uint64_t records[RECORD_KINDS], record_bytes[RECORD_KINDS];
     struct output_thread thread[THREADS_MAX];
@@ -53,6 +53,8 @@ int output_log_check_epoch(struct output_log *ol, uint32_t epoch);
 void output_log_release_all(struct output_log *ol);
 /* A head that waited for a position is to be looked at afresh. */
 void output_thread_forget_wait(struct output_thread *thread);
+/* Does a pending mark wait for logs or outputs? (For effects alone nothing is to be stored.) */
+bool output_log_mark_awaited(const struct output_log *ol);
 /* Makes every pending mark that R13 allows the base, oldest first. */
 void output_log_commit_covered(struct output_log *ol);
 

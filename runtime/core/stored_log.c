@@ -7,6 +7,7 @@
 #include "assert.h"
 
 #define STORED_FIRST_BYTES 4096u
+#define STORED_KEPT_BYTES 65536u
 
 void stored_log_init(struct stored_log *log)
 {
@@ -41,6 +42,22 @@ static int grow(struct stored_log *log, size_t length)
     log->bytes = bytes;
     log->capacity = capacity;
     return 0;
+}
+
+/* After a peak the memory is given back: a bound on what is stored bounds what is allocated. */
+static void shrink(struct stored_log *log)
+{
+    size_t capacity = log->capacity;
+
+    while (capacity > STORED_KEPT_BYTES && capacity / 4 > log->length)
+        capacity /= 2;
+    if (capacity == log->capacity)
+        return;
+    uint8_t *bytes = realloc(log->bytes, capacity);
+    if (bytes == NULL)
+        return;
+    log->bytes = bytes;
+    log->capacity = capacity;
 }
 
 /*
@@ -140,6 +157,7 @@ void stored_log_drop(struct stored_log *log, position start)
         memmove(log->bytes, log->bytes + offset, log->length - offset);
     log->length -= offset;
     log->parsed -= offset;
+    shrink(log);
     size_t kept = 0;
     for (size_t i = first; i < log->segment_count; i++) {
         log->segments[kept] = log->segments[i];

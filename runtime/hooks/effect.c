@@ -74,12 +74,20 @@ static void enqueue(struct nf_thread *thread, const struct effect *like, const s
     push(effect);
 }
 
+static void wait_room(struct nf_thread *thread)
+{
+    struct stall *full = &run_of(thread)->effects_full;
+    stall_note(full, true, now_ns());
+    for (uint32_t waiting; (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
+        futex_wait(&queued, waiting, 1000000);
+    stall_note(full, false, now_ns());
+}
+
 int64_t effect_emit(struct nf_thread *thread, const char *what, int64_t verdict,
                     const struct effect *like, const struct iovec *pieces, uint32_t count)
 {
-    for (uint32_t waiting;
-         process_mode() == MODE_RECORD && (waiting = atomic_load(&queued)) >= EFFECTS_MAX;)
-        futex_wait(&queued, waiting, 1000000);
+    if (process_mode() == MODE_RECORD && atomic_load(&queued) >= EFFECTS_MAX)
+        wait_room(thread);
     int64_t value;
     bool replayed = REPLAYED_ALONE(
         thread, what, ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
@@ -240,7 +248,7 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
     return performed;
 }
 
-bool effects_pending(void)
+uint32_t effects_queued(void)
 {
-    return atomic_load(&queued) > 0;
+    return atomic_load(&queued);
 }

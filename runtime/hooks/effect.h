@@ -71,7 +71,11 @@ int effect_native(struct effect *effect);
 uint32_t effects_perform(const struct positions *stable, uint32_t limit,
                          void (*done)(void *context, uint32_t thread, uint64_t number),
                          bool (*acknowledged)(void *context), void *context);
-bool effects_pending(void);
+uint32_t effects_queued(void);
+static inline bool effects_pending(void)
+{
+    return effects_queued() > 0;
+}
 
 /* ---- the end (exit.c) ---- */
 

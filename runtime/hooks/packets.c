@@ -50,6 +50,18 @@ static bool room_for(struct output_ring *ring, uint32_t bytes)
     return head - ring->tail_seen + bytes <= OUTPUT_RING_BYTES;
 }
 
+static void wait_room(struct nf_thread *thread, uint32_t needed)
+{
+    struct thread_run *run = run_of(thread);
+    stall_note(&run->outputs_full, true, now_ns());
+    while (!room_for(&run->outputs, needed)) {
+        uint32_t seen = atomic_load(&run->wake);
+        if (!room_for(&run->outputs, needed))
+            safe_wait(thread, &run->wake, seen, 1000000);
+    }
+    stall_note(&run->outputs_full, false, now_ns());
+}
+
 /* Where the entry at `head` goes; skips the ring's end when it does not fit in one piece. */
 static uint64_t place(struct output_ring *ring, uint64_t head, uint32_t bytes)
 {
@@ -97,11 +109,8 @@ void packets_send(struct nf_thread *thread, const struct outgoing *packets, uint
     ASSERT(count > 0 && count <= PACKETS_BATCH_MAX);
     for (uint32_t i = 0; i < count; i++)
         needed += entry_bytes(packets[i].length);
-    while (!room_for(&run->outputs, needed)) {
-        uint32_t seen = atomic_load(&run->wake);
-        if (!room_for(&run->outputs, needed))
-            safe_wait(thread, &run->wake, seen, 1000000);
-    }
+    if (__builtin_expect(!room_for(&run->outputs, needed), 0))
+        wait_room(thread, needed);
     uint64_t first, skip = 0;
     if (REPLAYED_ALONE(thread, "send", ev_out_replay(&thread->core, &run->reader, count, &first))) {
         uint64_t held = process.held[thread->core.index];

@@ -283,13 +283,17 @@ static int64_t may_send(struct nf_thread *thread, uint32_t index, struct native 
         return is_stream(socket) ? -EPIPE : -EDESTADDRREQ;
     if (!is_stream(socket) && total(message) > DATAGRAM_MAX)
         return -EMSGSIZE;
+    struct stall *full = &run_of(thread)->socket_full;
     for (;;) {
         uint32_t queued = atomic_load(&native->queued_bytes);
-        if (queued < NATIVE_QUEUED_MAX)
-            return 0;
+        bool room = queued < NATIVE_QUEUED_MAX;
         /* Without a backlog room comes by itself, soon. With one, the kernel's POLLOUT tells. */
-        if (!first || (nonblock && native->first) || (until >= 0 && now_ns() >= until))
-            return -EAGAIN;
+        if (room || !first || (nonblock && native->first) || (until >= 0 && now_ns() >= until)) {
+            if (stall_now(full))
+                stall_note(full, false, now_ns());
+            return room ? 0 : -EAGAIN;
+        }
+        stall_note(full, true, now_ns());
         safe_wait(thread, &native->queued_bytes, queued, 1000000);
     }
 }

@@ -83,7 +83,10 @@ static uint32_t deliver_kept(void)
 
 bool deliver_wants_frames(void)
 {
-    return io.phase != IO_LIVE || (rejoin_takes(&io.rejoin) && !inputs_kept() && room_for_frame());
+    bool wanted =
+        io.phase != IO_LIVE || (rejoin_takes(&io.rejoin) && !inputs_kept() && room_for_frame());
+    stall_note(&io.queues_full, !wanted, io.now_ns);
+    return wanted;
 }
 
 bool deliver_all_consumed(void)

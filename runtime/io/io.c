@@ -66,7 +66,7 @@ static int from_output_logger(void *context, const struct message *message)
     else if (message->kind == MESSAGE_GO && io.rejoin.output == OUTPUT_RESUMES)
         rejoin_output_go(&io.rejoin);
     else if (message->kind == MESSAGE_WANT_SNAPSHOT)
-        io.next_snapshot_ns = 0;
+        protect_wanted(OUTPUT_LOGGER);
     return 0;
 }
 
@@ -77,6 +77,8 @@ static int from_input_logger(void *context, const struct message *message)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (message->kind == MESSAGE_REIGN)
         logger_claimed(message->reign.claim);
+    else if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_LIVE)
+        protect_wanted(INPUT_LOGGER);
     return 0;
 }
 
@@ -95,8 +97,10 @@ static uint32_t move_packets(void)
     if (io.phase == IO_LIVE && rejoin_ships(&io.rejoin)) {
         work += ship_logs();
         work += ship_outputs();
+        stall_note(&io.window_full, link_window_full(wire_link(io.ol_wire)), io.now_ns);
     } else if (io.phase == IO_LIVE && rejoin_discards(&io.rejoin)) {
         ship_discard_logs();
+        stall_note(&io.window_full, false, io.now_ns);
     }
     work += wire_receive(io.ol_wire, io.now_ns, WIRE_BUDGET_FRAMES, ignore_frame, NULL);
     if (io.ol_line)

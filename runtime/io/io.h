@@ -37,6 +37,9 @@ struct io {
     uint64_t unclaimed;        /* inputs that no queue wanted */
     uint64_t inputs_discarded; /* of a dead input logger, consumed by nobody (R16) */
     struct positions stable;
+    /* Waits: queues full, so that no inputs are taken; the window of the output logger's link; an
+     * image for the lifeline's queue. */
+    struct stall queues_full, window_full, image_waits;
     int wake_fd;
 };
 extern struct io io;
@@ -83,6 +86,8 @@ int64_t logger_next_wake(void);
 uint32_t protect_round(void);
 /* A master's output logger is lost: what it had is void. */
 void protect_output_lost(void);
+/* A logger fills up: only a snapshot frees what it keeps. */
+void protect_wanted(enum logger_side who);
 /* Numbers of snapshots, from the output logger. */
 void protect_committed(uint64_t number);
 void protect_image_stored(uint64_t number);

@@ -22,6 +22,11 @@
 
 #define IMAGE_QUEUE_BYTES (2u << 20)
 #define SNAPSHOT_RETRY_NS 100000000 /* after one that found no safe moment */
+/* The same when the output logger has no room: what threads log meanwhile may be its last. */
+#define SNAPSHOT_RETRY_WANTED_NS 10000000
+/* A logger that fills up may want one after the other: they get a fifth of the time at most. */
+#define SNAPSHOT_WANTED_NS 10000000
+#define SNAPSHOT_WANTED_COPIES 4
 #define DRAIN_PATIENCE_NS 100000000 /* an NF has that long to consume a dead logger's inputs */
 #define EFFECTS_BUDGET 64u
 
@@ -29,6 +34,8 @@ static struct {
     bool unsaved;     /* this output logger has no base of ours: its logs make nothing stable */
     bool imaged;      /* ... but an image, on the way to it: what that holds is */
     bool unprotected; /* effects are performed all the same */
+    bool wanted;      /* by the output logger, which fills up, since the last snapshot */
+    int64_t snapshot_ns, given_up_ns; /* the last one, the last attempt */
     int64_t retry_ns;
     int64_t drain_until_ns; /* 0: not draining */
     uint64_t performed[THREADS_MAX];
@@ -94,6 +101,23 @@ static bool drained(void)
     return io.now_ns >= protect.drain_until_ns || deliver_all_consumed();
 }
 
+/* Threads that stand still in the middle of a call until the output logger has room lose nothing by
+ * a barrier, and what it keeps back for them to come to one is little: so at once. */
+static bool urgent(void)
+{
+    return protect.wanted && io.now_ns - protect.given_up_ns >= SNAPSHOT_RETRY_WANTED_NS &&
+           snapshot_logs_full();
+}
+
+void protect_wanted(enum logger_side who)
+{
+    int64_t rest = SNAPSHOT_WANTED_COPIES * snapshot_figures()->copy_ns;
+    int64_t at = protect.snapshot_ns + (rest > SNAPSHOT_WANTED_NS ? rest : SNAPSHOT_WANTED_NS);
+    if (at < io.next_snapshot_ns)
+        io.next_snapshot_ns = at;
+    protect.wanted |= who == OUTPUT_LOGGER;
+}
+
 static bool snapshot_due(void)
 {
     bool empty = drained();
@@ -104,7 +128,7 @@ static bool snapshot_due(void)
         return false;
     if (rejoin_wants_snapshot(&io.rejoin, empty))
         return io.now_ns >= protect.retry_ns;
-    return !inputs_kept() && io.now_ns >= io.next_snapshot_ns;
+    return !inputs_kept() && (io.now_ns >= io.next_snapshot_ns || urgent());
 }
 
 static void send_resume(void)
@@ -128,16 +152,19 @@ static void at_barrier(void)
     snapshot_copy(next, barrier.logs_restart);
     if (barrier.logs_restart)
         send_resume();
-    protect.unprotected = false;
-    io.next_snapshot_ns = process.options.snapshot_ms
-                              ? io.now_ns + process.options.snapshot_ms * 1000000ll
-                              : INT64_MAX;
+    protect.unprotected = protect.wanted = false;
+    protect.snapshot_ns = io.now_ns;
+    int64_t periodic = io.now_ns + process.options.snapshot_ms * 1000000ll;
+    if (process.options.snapshot_ms && periodic < io.next_snapshot_ns)
+        io.next_snapshot_ns = periodic;
 }
 
 static void given_up(void)
 {
     journal_event(io.journal, "snapshot_given_up", "{}");
-    protect.retry_ns = io.next_snapshot_ns = io.now_ns + SNAPSHOT_RETRY_NS;
+    protect.given_up_ns = io.now_ns;
+    protect.retry_ns = io.next_snapshot_ns =
+        io.now_ns + (protect.wanted ? SNAPSHOT_RETRY_WANTED_NS : SNAPSHOT_RETRY_NS);
     if (io.rejoin.output == OUTPUT_WELCOMED && effects_pending() && !protect.unprotected) {
         protect.unprotected = true;
         journal_event(io.journal, "effects_unprotected", "{}");
@@ -151,15 +178,19 @@ static uint32_t snapshot_round(void)
         if (!snapshot_due())
             return 0;
         snapshot_begin(io.now_ns);
+        io.next_snapshot_ns = INT64_MAX; /* unless one is wanted meanwhile */
         return 1;
     case SNAPSHOT_BARRIER:
         if (snapshot_ready())
             at_barrier();
         else if (snapshot_give_up(io.now_ns))
             given_up();
-        return 1; /* stay awake: NF threads are waiting */
+        return !snapshot_logs_full(); /* stay awake: NF threads are waiting */
     case SNAPSHOT_SHIPPING:
-        if (!rejoin_ships(&io.rejoin) || lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES)
+        if (!rejoin_ships(&io.rejoin))
+            return 0;
+        stall_note(&io.image_waits, lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES, io.now_ns);
+        if (stall_now(&io.image_waits))
             return 0;
         snapshot_ship(IMAGE_QUEUE_BYTES, io_send_ol, NULL);
         if (snapshot_state() == SNAPSHOT_COMMITTING)
@@ -223,6 +254,9 @@ void protect_output_lost(void)
     ship_discard_logs();
     snapshot_abandon();
     protect.unsaved = true;
+    protect.wanted = false;
+    stall_note(&io.image_waits, false, io.now_ns);
+    stall_note(&io.window_full, false, io.now_ns);
     protect.imaged = protect.unprotected = false;
     protect.retry_ns = 0;
 }

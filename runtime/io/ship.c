@@ -1,12 +1,18 @@
 /*
  * What NF threads produced, into the link to the output logger: logs first, so that an output's
- * OUT record tends to be there when the output is.
+ * OUT record tends to be there when the output is. Every round begins with another thread, so that
+ * one that fills the window keeps out nobody.
+ *
+ * All that lies before the barrier of a snapshot goes before all that lies behind: the output
+ * logger needs it before the snapshot counts (R13), and may have no room for anything else until
+ * then.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/assert.h"
 #include "io/io.h"
+#include "snapshot/snapshot.h"
 
 /* Log frames on the wire, oldest first: when acknowledged, their positions are stable. */
 struct in_flight {
@@ -26,13 +32,15 @@ static struct {
     size_t length, room, sent;
 } replayed[THREADS_MAX];
 
-static uint32_t ship_log(struct link *link, uint32_t thread)
+static uint32_t turn; /* who begins */
+
+static uint32_t ship_log(struct link *link, uint32_t thread, bool to_barrier)
 {
     struct log *log = process.logs[thread];
     uint32_t frames = 0;
     uint8_t *payload;
     struct log_chunk chunk;
-    while ((payload = link_reserve(link)) != NULL &&
+    while ((!to_barrier || log_before_boundary(log)) && (payload = link_reserve(link)) != NULL &&
            log_take(log, payload + LOG_HEADER_BYTES, FRAME_PAYLOAD_MAX_BYTES - LOG_HEADER_BYTES,
                     &chunk)) {
         log_header_write(payload, chunk.from, chunk.to);
@@ -63,12 +71,22 @@ uint64_t ship_given(uint32_t thread)
     return given[thread];
 }
 
+static bool logs_before_barrier(void)
+{
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+        if (log_before_boundary(process.logs[t]))
+            return true;
+    return false;
+}
+
 uint32_t ship_logs(void)
 {
     struct link *link = wire_link(io.ol_wire);
-    uint32_t frames = 0;
-    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
-        frames += ship_log(link, t);
+    uint32_t frames = 0, threads = IMAGE->thread_count;
+    bool to_barrier = logs_before_barrier();
+    turn++;
+    for (uint32_t i = 0; i < threads; i++)
+        frames += ship_log(link, (turn + i) % threads, to_barrier);
     return frames;
 }
 
@@ -119,20 +137,26 @@ static const struct output *first_output(uint32_t thread)
 static void pop_output(uint32_t thread, const struct output *entry)
 {
     given[thread] = entry->number;
-    if (replayed[thread].sent < replayed[thread].length)
-        replayed[thread].sent += entry->total;
-    else
+    if (replayed[thread].sent == replayed[thread].length) {
         ring_pop(&process.runs[thread].outputs, entry);
+        return;
+    }
+    replayed[thread].sent += entry->total;
+    if (replayed[thread].sent == replayed[thread].length) {
+        free(replayed[thread].bytes);
+        memset(&replayed[thread], 0, sizeof replayed[thread]);
+    }
 }
 
-static uint32_t ship_thread_outputs(struct link *link, uint32_t thread)
+/* Outputs above `last` stay. */
+static uint32_t ship_thread_outputs(struct link *link, uint32_t thread, uint64_t last)
 {
     uint32_t frames = 0;
     const struct output *entry = first_output(thread);
     uint8_t *payload;
-    while (entry && (payload = link_reserve(link)) != NULL) {
+    while (entry && entry->number <= last && (payload = link_reserve(link)) != NULL) {
         uint32_t used = 0;
-        while (entry) {
+        while (entry && entry->number <= last) {
             struct packet_item item = {.number = entry->number,
                                        .port = entry->port,
                                        .length = entry->length,
@@ -152,13 +176,27 @@ static uint32_t ship_thread_outputs(struct link *link, uint32_t thread)
     return frames;
 }
 
+static bool outputs_before_barrier(const struct snapshot_mark *mark)
+{
+    for (uint32_t t = 0; mark && t < mark->threads; t++) {
+        const struct output *entry = process.runs[t].outputs.bytes ? first_output(t) : NULL;
+        if (entry && entry->number <= mark->outputs[t])
+            return true;
+    }
+    return false;
+}
+
 uint32_t ship_outputs(void)
 {
     struct link *link = wire_link(io.ol_wire);
-    uint32_t frames = 0;
-    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+    const struct snapshot_mark *mark = snapshot_pending();
+    uint32_t frames = 0, threads = IMAGE->thread_count;
+    bool to_barrier = outputs_before_barrier(mark);
+    for (uint32_t i = 0; i < threads; i++) {
+        uint32_t t = (turn + i) % threads;
         if (process.runs[t].outputs.bytes)
-            frames += ship_thread_outputs(link, t);
+            frames += ship_thread_outputs(link, t, to_barrier ? mark->outputs[t] : UINT64_MAX);
+    }
     return frames;
 }
 

@@ -118,6 +118,10 @@ bool inputs_next(struct packet_item *item)
         found = true;
     } else {
         kept = false;
+        free(inputs);
+        inputs = NULL;
+        first += count;
+        count = room = cursor = 0;
     }
     pthread_mutex_unlock(&mutex);
     return found;

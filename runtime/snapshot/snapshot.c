@@ -28,7 +28,7 @@ static struct {
     enum snapshot_state state;
     bool whole;
     uint64_t next_number;
-    int64_t raised_ns;
+    int64_t raised_ns, patient_ns; /* the barrier; since when threads only compute */
     struct region regions[REGIONS_MAX];
     uint32_t region_count;
     struct snapshot_mark mark;
@@ -110,12 +110,18 @@ const struct snapshot_figures *snapshot_figures(void)
     return &snapshot.figures;
 }
 
+const struct snapshot_mark *snapshot_pending(void)
+{
+    bool pending = snapshot.state == SNAPSHOT_SHIPPING || snapshot.state == SNAPSHOT_COMMITTING;
+    return pending ? &snapshot.mark : NULL;
+}
+
 /* ---- barrier and copy ---- */
 
 void snapshot_begin(int64_t now)
 {
     ASSERT(snapshot.state == SNAPSHOT_IDLE);
-    snapshot.raised_ns = now;
+    snapshot.raised_ns = snapshot.patient_ns = now;
     snapshot.state = SNAPSHOT_BARRIER;
     process_set_barrier(true);
 }
@@ -205,9 +211,20 @@ static void mark_threads(bool logs_restart)
     }
 }
 
+bool snapshot_logs_full(void)
+{
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+        if (stall_now(&process.runs[t].log_full))
+            return true;
+    return false;
+}
+
 bool snapshot_give_up(int64_t now)
 {
-    if (snapshot.state != SNAPSHOT_BARRIER || now - snapshot.raised_ns < BARRIER_PATIENCE_NS)
+    /* The others would only fill their logs, too, and it may be this snapshot that makes room. */
+    if (snapshot_logs_full())
+        snapshot.patient_ns = now;
+    if (snapshot.state != SNAPSHOT_BARRIER || now - snapshot.patient_ns < BARRIER_PATIENCE_NS)
         return false;
     snapshot.state = SNAPSHOT_IDLE;
     process_set_barrier(false);

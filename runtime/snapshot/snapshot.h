@@ -45,6 +45,8 @@ const struct snapshot_mark *snapshot_mark(void);
  * that comes to no wait may itself be spinning for one that is held at the barrier.
  */
 bool snapshot_give_up(int64_t now);
+/* Does a thread wait for room in its log, that is, for the output logger? */
+bool snapshot_logs_full(void);
 /*
  * In SNAPSHOT_SHIPPING: hands the next messages to `send` (0 or -errno) as long as `room` bytes
  * last. Reaches SNAPSHOT_COMMITTING when all are sent.
@@ -54,6 +56,8 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
 /* The OL committed `number`; true when it was ours. */
 bool snapshot_committed(uint64_t number);
 const struct snapshot_figures *snapshot_figures(void);
+/* The mark of the snapshot that was copied and is not committed yet, or NULL. */
+const struct snapshot_mark *snapshot_pending(void);
 
 /* The description that travels in IMAGE_BEGIN: inputs delivered but not consumed. */
 struct snapshot_inputs {

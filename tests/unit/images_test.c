@@ -216,6 +216,36 @@ Test(images, commits_while_the_base_is_walked_do_not_disturb_the_walk)
     cr_assert_eq(committed[PAGES - 1], 2);
 }
 
+/* Without that every commit would lengthen the chain, until the backup had to go. */
+Test(images, what_a_slow_backup_has_not_come_to_is_joined)
+{
+    image(1, true, 0, PAGES, 1);
+    images_committed(images, 1);
+    images_feed_start(images);
+    cr_assert_geq(images_feed(images, 1, near), 1); /* all of the base */
+    image(2, false, 0, 4, 2);
+    cr_assert_geq(images_feed(images, 1, near), 1); /* begun: stays by itself */
+    images_committed(images, 2);
+    for (uint64_t n = 3; n < 100; n++) {
+        image(n, false, n % 8, 4, (uint8_t)n);
+        images_committed(images, n);
+        cr_assert_leq(images_bytes(images), (PAGES + 4 + 11) * IMAGE_PAGE_BYTES);
+    }
+    cr_assert_eq(images_joined(images), 96);
+    image(100, false, 40, 1, 100);
+    feed_all();
+    cr_assert_eq(committed_number, 99);
+    cr_assert_eq(committed[0], 96);
+    cr_assert_eq(committed[3], 99);
+    cr_assert_eq(committed[6], 99);
+    cr_assert_eq(committed[11], 1);
+    images_committed(images, 100);
+    feed_all();
+    cr_assert_eq(committed_number, 100);
+    cr_assert_eq(committed[40], 100);
+    cr_assert_eq(images_bytes(images), PAGES * IMAGE_PAGE_BYTES);
+}
+
 Test(images, what_was_not_committed_is_abandoned)
 {
     images_feed_start(images);

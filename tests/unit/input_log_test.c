@@ -90,6 +90,51 @@ Test(input_log, tiny_packets_fill_the_index_first)
     cr_assert_eq(kept, 64);
 }
 
+Test(input_log, room_for_a_batch_is_room_whatever_its_lengths)
+{
+    struct input_log *large = input_log_create(64 * RING_BYTES, 0, INCARNATION);
+    uint8_t bytes[PACKET_MAX_BYTES] = {0};
+    packet_id id = 0, kept = 1;
+
+    cr_assert_eq(claim(large, 1, 7, 1), 0);
+    for (uint32_t lap = 0; lap < 50; lap++) { /* the place of the ring's end differs each time */
+        while (input_log_has_room(large, 64))
+            for (uint32_t i = 0; i < 64; i++, id++) {
+                uint64_t length = lap % 3 ? (id * 37 + lap) % PACKET_MAX_BYTES : 0;
+                cr_assert_eq(input_log_accept(large, 0, bytes, (uint16_t)length), id + 1);
+            }
+        cr_assert_gt(id, kept, "and there was some");
+        kept = id + 1 - lap % 2;
+        cr_assert_eq(input_log_truncate(large, 1, kept), 0);
+    }
+    input_log_destroy(large);
+}
+
+Test(input_log, a_snapshot_is_wanted_when_it_would_free_something)
+{
+    packet_id id;
+
+    while ((id = accept_packet(500, 1)) != 0)
+        cr_assert_not(input_log_wants_snapshot(il), "nobody reigns");
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
+    cr_assert_not(input_log_wants_snapshot(il), "nobody was fed");
+    input_log_sent(il);
+    cr_assert(input_log_wants_snapshot(il));
+    while (next_id())
+        input_log_sent(il);
+    struct input_log_state state;
+    input_log_state(il, &state);
+    cr_assert_eq(input_log_truncate(il, 1, state.next - 2), 0);
+    cr_assert_not(input_log_wants_snapshot(il));
+    cr_assert_eq(input_log_truncate(il, 1, state.next), 0);
+    for (uint32_t i = 0; i < 32; i++) { /* the index is half full, the bytes are not */
+        cr_assert_not(input_log_wants_snapshot(il));
+        cr_assert_neq(accept_packet(1, 1), 0);
+        input_log_sent(il);
+    }
+    cr_assert(input_log_wants_snapshot(il));
+}
+
 Test(input_log, truncation_makes_room_across_the_end_of_the_ring)
 {
     struct packet_item item;

@@ -92,11 +92,17 @@ Test(log, a_boundary_splits_what_is_not_yet_taken)
     codec_reset(&codec, 7);
     append(&log, &codec, 30);
 
+    cr_assert(log_before_boundary(&log));
+    cr_assert(log_take(&log, out, 5, &chunk));
+    cr_assert(log_before_boundary(&log));
+    cr_assert(!chunk.reset && chunk.from == 1 && chunk.to == 1 && chunk.length == 5);
     cr_assert(log_take(&log, out, sizeof out, &chunk));
-    cr_assert(!chunk.reset && chunk.from == 1 && chunk.to == 7 && chunk.length == 22);
+    cr_assert(!log_before_boundary(&log));
+    cr_assert(!chunk.reset && chunk.from == 1 && chunk.to == 7 && chunk.length == 17);
     cr_assert(log_take(&log, out, sizeof out, &chunk));
     cr_assert(chunk.reset && chunk.from == 7 && chunk.to == 8 && chunk.length == 32);
     log_reset(&log); /* with everything taken */
+    cr_assert(!log_before_boundary(&log));
     cr_assert(!log_take(&log, out, sizeof out, &chunk));
     log_publish(&log, 9);
     cr_assert(log_take(&log, out, sizeof out, &chunk));

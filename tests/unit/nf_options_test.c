@@ -124,8 +124,8 @@ Test(nf_options, help_lists_all)
     FILE *stream = open_memstream(&text, &length);
     nf_options_print_help(stream);
     fclose(stream);
-    cr_assert_not_null(strstr(text, "snapshot_ms    time between snapshots; 0: only the first "
-                                    "(0 to 3600000) [200]"));
+    cr_assert_not_null(strstr(text, "snapshot_ms    time between snapshots; 0: only the first, and "
+                                    "when a logger fills up (0 to 3600000) [200]"));
     cr_assert_not_null(strstr(text, "(off, master, backup) [off]"));
     cr_assert_not_null(strstr(text, "(DEVICE@ADDRESS) [none]"));
     static const char *const names[] = {

@@ -253,6 +253,57 @@ Test(output_log, memory_is_bounded)
     cr_assert_eq(number, MEMORY_BYTES / (64 + PACKET_ITEM_HEADER_BYTES));
 }
 
+static int send_bytes(uint32_t t)
+{
+    static const uint8_t bytes[1000];
+    struct sender *s = &sender[t];
+
+    s->length = record_bytes(&s->codec, s->bytes, s->sent + 1, bytes, sizeof(bytes));
+    return send_log(t, s->sent + 1);
+}
+
+Test(output_log, held_packets_without_their_logs_want_a_snapshot)
+{
+    first_base();
+    cr_assert_not(output_log_wants_snapshot(ol));
+    for (uint64_t n = 1; state().memory_used <= MEMORY_BYTES / 2; n++)
+        cr_assert_eq(send_packet(0, n), 0);
+    cr_assert(output_log_wants_snapshot(ol));
+}
+
+/* Else a full memory would keep out what the snapshot needs that would free it (R13). */
+Test(output_log, full_memory_takes_what_a_snapshot_waits_for)
+{
+    first_base();
+    while (send_bytes(0) == 0)
+        ;
+    cr_assert_lt(output_log_room(ol), RECORD_MAX_BYTES);
+    cr_assert_eq(send_log(0, sender[0].sent + 1), -ENOSPC);
+    struct snapshot_mark mark = mark_of(2, sender[0].sent + 1, 0, 1);
+    cr_assert_eq(output_log_snapshot(ol, epoch, &mark), 0);
+    cr_assert_gt(output_log_room(ol), RECORD_MAX_BYTES);
+    cr_assert_eq(send_log(0, sender[0].sent + 1), 0);
+    cr_assert_gt(output_log_room(ol), RECORD_MAX_BYTES, "an output is missing");
+    cr_assert_eq(send_packet(0, 1), 0);
+    cr_assert_eq(committed, 2);
+    cr_assert_eq(state().memory_used, 0);
+    cr_assert_gt(state().memory_most, MEMORY_BYTES - RECORD_MAX_BYTES);
+    cr_assert_eq(released[0], 1);
+}
+
+Test(output_log, what_waits_for_effects_alone_gets_no_room)
+{
+    first_base();
+    while (send_bytes(0) == 0)
+        ;
+    struct snapshot_mark mark = mark_of(2, sender[0].sent, 0, 0);
+    mark.effects[0] = 1;
+    cr_assert_eq(output_log_snapshot(ol, epoch, &mark), 0);
+    cr_assert_eq(send_log(0, sender[0].sent + 1), -ENOSPC);
+    cr_assert_eq(output_log_effects(ol, epoch, 0, 1), 0);
+    cr_assert_eq(committed, 2);
+}
+
 /* ---- the base ---- */
 
 Test(output_log, a_snapshot_waits_for_logs_outputs_and_effects_below_it)
