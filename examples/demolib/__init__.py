@@ -1,9 +1,12 @@
 """The engine of examples/demo and of tests/e2e: one run is one network function,
-one load, one kill.
+one load, one death (or many).
 
 topology   namespaces, devices, and the guardian that removes them whatever happens
 processes  programs inside a namespace, with their output kept in a file
-gateway    the function as the run has it: plain and restarted (none), or protected (cold)
+gateway    the function for itself: plain and restarted (none)
+protected  the function with loggers and backup, and the supervisor who restarts them (cold)
+journal    what they write down
+account    Palisade's own account of a run, made from that
 nf         what a network function must answer: topology, program, load, witness, verdict
 nfs/       one file each: nat, monitor, lb, ratelimit
 streams    what those that forward packets have in common

@@ -10,12 +10,14 @@ import sys
 from . import refuse, table
 from .nfs import NFS
 from .processes import ProcessDied
+from .protected import VICTIMS
 from .run import Plan, conduct
 
 DESCRIPTION = """\
-Kills a network function in the middle of its work and shows who notices: client and server in
-namespaces, real traffic, kill -9, takeover by the backup. Exit status 0 only when nothing was lost,
-doubled, reordered or broken."""
+Kills a network function, or a part of Palisade, in the middle of its work and shows who notices:
+client and server in namespaces, real traffic, kill -9, takeover by the backup, and what died is
+started again. Exit status 0 only when nothing was lost, doubled, reordered or broken; the death of a
+logger may cost the packets in flight."""
 
 
 class Arguments(argparse.ArgumentParser):
@@ -33,16 +35,23 @@ def arguments_parse(words):
     parser.add_argument("--mode", choices=("cold", "none"), default="cold",
                         help="cold: protected by Palisade, the backup restores snapshot and logs "
                         "(default); none: the same program for itself, restarted")
+    parser.add_argument("--kill", choices=(*VICTIMS, "all"), default="master",
+                        help="who dies: the function itself (default), its backup, the input "
+                        "logger, the output logger; all: one after another, in shorter runs")
     parser.add_argument("--seed", type=seed_parse, metavar="N",
                         help="chooses the moment of the kill (default: at random, and printed)")
     parser.add_argument("--json", action="store_true",
-                        help="print the result as one JSON object, and nothing else, on stdout")
+                        help="print the result as one JSON object, and nothing else, on stdout; "
+                        "of --kill all: {\"runs\": [...], \"passed\": ...}")
     parser.add_argument("--programs", default=default_programs(), metavar="DIR",
                         help="where the built programs are (default: build/bin)")
     parser.add_argument("--keep", metavar="DIR",
                         help="copy the logs and journals of all programs there")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.mode == "none" and options.kill != "master":
+        parser.error(f"--mode none has nobody to kill but the function: not --kill {options.kill}")
+    return options
 
 
 def seed_parse(text):
@@ -75,6 +84,27 @@ def interrupted(number, _frame):
     raise SystemExit(128 + number)
 
 
+def run_all(options, seed, say):
+    """One run for each victim; what fails in one does not keep the others from running."""
+    results = []
+    for victim in VICTIMS:
+        plan = Plan.short(mode=options.mode, nf=options.nf, seed=seed, victim=victim)
+        keep = options.keep and os.path.join(options.keep, victim)
+        try:
+            results.append(conduct(plan, options.programs, say, keep))
+        except ProcessDied as died:
+            results.append({"nf": plan.nf, "mode": plan.mode, "kill": victim, "seed": seed,
+                            "passed": False, "failed": str(died)})
+    passed = all(result["passed"] for result in results)
+    if options.json:
+        print(json.dumps({"runs": results, "passed": passed}))
+    else:
+        print(f"\n{table.render_all(results)}")
+    if any("failed" in result for result in results):
+        return refuse.FAILED
+    return 0 if passed else refuse.BROKEN
+
+
 def main():
     options = arguments_parse(sys.argv[1:])
     say = Voice(sys.stderr if options.json else sys.stdout)
@@ -85,8 +115,10 @@ def main():
         if options.check:
             return 0
         seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
-        result = conduct(Plan(mode=options.mode, nf=options.nf, seed=seed), options.programs, say,
-                         options.keep)
+        if options.kill == "all":
+            return run_all(options, seed, say)
+        plan = Plan(mode=options.mode, nf=options.nf, seed=seed, victim=options.kill)
+        result = conduct(plan, options.programs, say, options.keep)
     except refuse.Refusal as refusal:
         print(f"demo: {refusal}", file=sys.stderr)
         return refusal.status

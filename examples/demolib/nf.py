@@ -2,6 +2,9 @@
 
 from .gateway import Program
 
+ON_THE_WAY_MS = 500  # on a busy machine, before the witness's own figure
+LOSSY = ("il", "ol")  # whose death may cost the packets in flight, and nothing else (G7)
+
 
 class NetworkFunction:
     """
@@ -15,6 +18,8 @@ class NetworkFunction:
     title = ""  # in sentences: "kill -9 of TITLE"
     forgets = ""  # what a restart without Palisade begins with
     praise = "Nothing lost, doubled, reordered or broken."
+    lossy_praise = "Nothing doubled, reordered or broken; a logger's death may cost what is in flight."
+    lasting = False  # the load goes on as long as this is true
     tools = ("ip", "nsenter", "ethtool")
     programs = ("witness-udp",)  # beside the function's own
     # Where the world could lose a packet before Palisade numbered it or after it was released.
@@ -66,13 +71,28 @@ class NetworkFunction:
         """A few words for a person, once a second."""
         return ""
 
-    def result(self, start_ns, kill_ns):
+    def result(self, start_ns, kills_ns):
         """This function's part of the result, with `outage_ms` (None: not measured)."""
         raise NotImplementedError
+
+    def outage_ms(self, _kill_ns, _next_ns=None):
+        """The pause after one kill, before the next one."""
+        return None
 
     def passed(self, result):
         """Nobody noticed."""
         raise NotImplementedError
+
+    @staticmethod
+    def lossy(result):
+        """May packets be lost?"""
+        return result["kill"] in LOSSY
+
+    def flight(self, result, packets_per_s, away_ms):
+        """How many packets of that rate may be lost: those on their way at a logger's death, and
+        those that came while it was away."""
+        way_ms = max(ON_THE_WAY_MS, result.get("longest_way_ms", 0))
+        return round(packets_per_s * (away_ms + way_ms) / 1000) if self.lossy(result) else 0
 
     @classmethod
     def outage_text(cls, result):
@@ -88,3 +108,8 @@ class NetworkFunction:
     def load_rows(cls, _result):
         """The rest of it."""
         return []
+
+    @classmethod
+    def brief_rows(cls, result):
+        """All of it in few words, for several results side by side."""
+        raise NotImplementedError

@@ -174,42 +174,44 @@ class Verdict:
         return self.up[key] + self.down[key]
 
     @staticmethod
-    def _outage_ms(report, kill_ns):
-        """The longest pause between arrivals that began up to a second after the kill."""
+    def _outage_ms(report, kill_ns, next_ns):
+        """The longest pause between arrivals that began up to a second after the kill, and ended
+        before the next one."""
         pauses = [to - since for since, to in report["gaps"]
-                  if to > kill_ns and since < kill_ns + 1_000_000_000]
+                  if to > kill_ns and since < kill_ns + 1_000_000_000
+                  and (next_ns is None or to < next_ns)]
         return round(max(pauses, default=0) / 1e6, 1)
 
-    def outage_ms(self, kill_ns):
+    def outage_ms(self, kill_ns, next_ns=None):
         """(towards the server, towards the client)"""
-        return self._outage_ms(self.server, kill_ns), self._outage_ms(self.client, kill_ns)
+        return tuple(self._outage_ms(end, kill_ns, next_ns) for end in (self.server, self.client))
 
     def longest_way_ms(self):
         flows = self.client["flows"] + self.server["flows"]
         return round(max((flow["longest_way_ns"] for flow in flows), default=0) / 1e6, 1)
 
-    def mappings(self, kill_ns):
-        """What the server saw of the NAT's mappings before and after the kill."""
+    def mappings(self, kills_ns):
+        """What the server saw of the NAT's mappings before the first kill and after the last."""
         before, kept, changed, owners = 0, 0, 0, {}
         for flow in self.server["flows"]:
             sightings = flow["sightings"]
             for sighting in sightings:
                 owners.setdefault((sighting["address"], sighting["port"]), set()).add(flow["id"])
-            old = [s for s in sightings if s["first_ns"] < kill_ns]
+            old = [s for s in sightings if s["first_ns"] < kills_ns[0]]
             if not old:
                 continue
             before += 1
             if len(sightings) > 1:
                 changed += 1
-            elif old[0]["last_ns"] > kill_ns:
+            elif old[0]["last_ns"] > kills_ns[-1]:
                 kept += 1
         reused = sum(1 for flows in owners.values() if len(flows) > 1)
-        new = sum(1 for flow in self.server["flows"] if flow["first_ns"] >= kill_ns)
+        new = sum(1 for flow in self.server["flows"] if flow["first_ns"] >= kills_ns[-1])
         return {"mappings_before": before, "mappings_after": kept, "mappings_changed": changed,
                 "ports_reused": reused, "new_flows": new}
 
-    def places(self, kill_ns, drained):
-        """At which server each flow was, before and after the kill."""
+    def places(self, kills_ns, drained):
+        """At which server each flow was, before the first kill and after the last."""
         at = {}  # flow: [(address, first_ns, last_ns)]
         for address, server in zip(self.addresses, self.servers):
             for flow in server["flows"]:
@@ -220,9 +222,9 @@ class Verdict:
         for stays in at.values():
             first = min(stays, key=lambda stay: stay[1])
             moved += len(stays) > 1
-            if first[1] < kill_ns:
+            if first[1] < kills_ns[0]:
                 before += 1
-                kept += len(stays) == 1 and first[2] > kill_ns
+                kept += len(stays) == 1 and first[2] > kills_ns[-1]
             else:
                 new += 1
                 astray += any(address == drained for address, _, _ in stays)

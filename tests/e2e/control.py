@@ -139,13 +139,13 @@ class Relay:
             send(self.late[way])
 
 
-def interrupted(number):
+def interrupted(number, *options, at="witness"):
     def test(stage):
         """`kill -9` included: namespaces, processes and files are gone a moment later."""
-        with subprocess.Popen([stage.demo, "--mode", "none"], stdout=subprocess.PIPE,
+        with subprocess.Popen([stage.demo, *options], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True) as demo:
             for line in demo.stdout:
-                if "witness" in line:
+                if at in line:
                     break
             prefix = f"pal{demo.pid}-"
             spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True,
@@ -190,7 +190,8 @@ def tests(_seed):
         ("garbage-none", garbage("none")),
         ("garbage-cold", garbage("cold")),
         ("control-none-breaks", restarted),
-        ("cleanup-interrupt", interrupted(signal.SIGINT)),
-        ("cleanup-terminate", interrupted(signal.SIGTERM)),
-        ("cleanup-kill", interrupted(signal.SIGKILL)),
+        ("cleanup-interrupt", interrupted(signal.SIGINT, "--mode", "none")),
+        ("cleanup-interrupt-all", interrupted(signal.SIGINT, "--kill", "all", at="kill -9")),
+        ("cleanup-terminate", interrupted(signal.SIGTERM, "--mode", "none")),
+        ("cleanup-kill", interrupted(signal.SIGKILL, "--mode", "none")),
     ]

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import time
 
-from demolib.gateway import NAT_OPTIONS, Cold
+from demolib.gateway import NAT_OPTIONS
 from demolib.processes import Process, ProcessDied
+from demolib.protected import Cold
 from demolib.refuse import FAILED, PRIVILEGE, USAGE, Refusal
 from demolib.topology import SERVER_ADDRESS, Topology
 from stage import Broken, expect, expect_refusal, run
@@ -22,6 +23,8 @@ def demo_option(stage):
     expect_refusal(run(stage.demo, "--mod", "none"), USAGE, "--mod")
     expect_refusal(run(stage.demo, "--mode", "warm"), USAGE, "warm")
     expect_refusal(run(stage.demo, "--seed", "1x"), USAGE, "1x")
+    expect_refusal(run(stage.demo, "--kill", "maste"), USAGE, "maste", "master")
+    expect_refusal(run(stage.demo, "--mode", "none", "--kill", "il"), USAGE, "--kill il")
 
 
 def demo_root(stage):

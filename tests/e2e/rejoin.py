@@ -20,7 +20,6 @@ from driver import (FAULTS_SHOWN, Load, Tortured, check_chain, check_effects,  #
 from files import Ends  # noqa: E402
 
 SEEDS = 3
-LINKS = {"output-logger": ("olm", "olb"), "input-logger": ("ilm", "ilb")}
 FLIGHT_NS = 2_000_000_000  # how far from the logger's absence a request may be lost
 
 
@@ -31,13 +30,8 @@ class Gateway(Tortured):
     def but(self, away):
         return [process for process in self.processes() if process.name not in away]
 
-    def relieve(self):
-        now_master = self.journals["backup"]
-        super().relieve()
-        self.journals["master"] = now_master
-
     def start_again(self, logger):
-        process = self._logger(logger, *LINKS[logger])
+        process = self._logger(logger)
         if logger == "output-logger":
             self.output_logger = process
         else:
@@ -46,7 +40,7 @@ class Gateway(Tortured):
     def is_back(self, role, logger, since):
         """Did `role` find `logger` again?"""
         return any(e["event"] == "logger_back" and e["t_ns"] >= since and
-                   logger.startswith(e["logger"]) for e in self.journals[role].read())
+                   logger.startswith(e["logger"]) for e in self.part(role).journal.read())
 
 
 class TimedLoad(Load):
@@ -184,7 +178,7 @@ class Rejoin:
                 self._restart(loggers)
             kill_ns = self._kill()
             wait_until("the backup is live",
-                       lambda: gateway.journals["backup"].find("live", kill_ns),
+                       lambda: gateway.backup.journal.find("live", kill_ns),
                        gateway.processes()[:2] + [gateway.backup])
             until = time.monotonic() + 1.5
             while time.monotonic() < until:
@@ -219,8 +213,8 @@ class Rejoin:
         if self.ends:
             gateway.backup.stop()
             faults += self.ends.faults(1)
-        backs = [e["ns"] for e in gateway.journals["master"].read() if e["event"] == "logger_back"]
-        counters = gateway.journals["master"].last("counters") or {}
+        backs = [e["ns"] for e in gateway.master.journal.read() if e["event"] == "logger_back"]
+        counters = gateway.master.journal.last("counters") or {}
         figures = {"answers": len(load.answers), "lost": len(lost), "of them computed":
                    len(missing), "discarded": counters.get("inputs_discarded"),
                    "unprotected_ms": [round(ns / 1e6) for ns in backs]}
@@ -253,7 +247,7 @@ class AfterTakeover(Rejoin):
         gateway = self.gateway
         kill_ns, self.dead = gateway.kill(), ("master",)
         wait_until("the backup is live",
-                   lambda: gateway.journals["backup"].find("live", kill_ns), gateway.but(self.dead))
+                   lambda: gateway.backup.journal.find("live", kill_ns), gateway.but(self.dead))
         self._pass(self.random.choice((0, 0, 0.02, 0.2)))
         super()._restart(loggers)
         self.before.append(gateway.master.said())
@@ -272,7 +266,7 @@ class Frozen(Rejoin):
         gateway, since = self.gateway, time.monotonic_ns()
         os.kill(gateway.process(self.logger).pid, signal.SIGSTOP)
         wait_until("the master misses it",
-                   lambda: gateway.journals["master"].find("logger_lost", since),
+                   lambda: gateway.master.journal.find("logger_lost", since),
                    gateway.processes())
         self._pass(self.random.uniform(0.0, 0.5))
         os.kill(gateway.process(self.logger).pid, signal.SIGCONT)
@@ -284,7 +278,7 @@ class FrozenInput(Frozen):
     def _woken(self, since):
         for role in ("master", "backup"):
             wait_until(f"the {role} has found it again",
-                       lambda role=role: self.gateway.journals[role].find("logger_back", since),
+                       lambda role=role: self.gateway.part(role).journal.find("logger_back", since),
                        self.gateway.processes())
 
 
@@ -292,7 +286,8 @@ class FrozenOutput(Frozen):
     """It fences the master, which was silent for it: the backup takes over, the master ends."""
 
     def _woken(self, since):
-        self.gateway.killed, self.kill_ns = True, time.monotonic_ns()
+        self.gateway.falls()
+        self.kill_ns = time.monotonic_ns()
         status = self.gateway.master.ended(30)
         expect(status == FENCED, f"the master ended with {status}: {self.gateway.master.tail()}")
 
@@ -327,7 +322,7 @@ class Doomed(Rejoin):
         try:
             self._pass(1)
             gateway.input_logger.kill()
-            wait_until("the backup misses it", lambda: gateway.journals["backup"].find("logger_lost"),
+            wait_until("the backup misses it", lambda: gateway.backup.journal.find("logger_lost"),
                        [gateway.backup])
             kill_ns = gateway.kill()
             status = gateway.backup.ended(30)
@@ -339,7 +334,7 @@ class Doomed(Rejoin):
         faults = check_order(load.answers) + check_chain(load.answers)
         if status != UNREACHABLE or "died with it" not in said:
             faults.append(f"the backup ended with {status}: {said}")
-        if gateway.journals["backup"].find("live") or gateway.journals["backup"].find("restored"):
+        if gateway.backup.journal.find("live") or gateway.backup.journal.find("restored"):
             faults.append("it went on")
         return faults, {"answers": len(load.answers), "the backup": said,
                         "after": sum(moment > kill_ns for _, moment, _ in load.answers)}
@@ -355,7 +350,7 @@ class Exit(Rejoin):
         try:
             self._pass(0.5)
             gateway.output_logger.kill()
-            wait_until("the master misses it", lambda: gateway.journals["master"].find("logger_lost"),
+            wait_until("the master misses it", lambda: gateway.master.journal.find("logger_lost"),
                        [gateway.master])
             os.kill(gateway.master.pid, signal.SIGTERM)
             status = gateway.master.ended(30)

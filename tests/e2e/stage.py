@@ -29,10 +29,8 @@ class Stage:
 
     def conduct(self, **settings):
         """One run of the demonstration's engine, shorter than the demonstration itself."""
-        plan = Plan(downloads=3, file_mib=16, rate_mib=2, upload_mbit=10, settle_s=1.0,
-                    kill_earliest_s=2.5, kill_latest_s=5.5, **settings)
         try:
-            return conduct(plan, self.programs, lambda *_, **__: None, self.keep)
+            return conduct(Plan.short(**settings), self.programs, lambda *_, **__: None, self.keep)
         except (Refusal, ProcessDied) as failure:
             raise Broken(str(failure)) from None
 

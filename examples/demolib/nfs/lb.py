@@ -53,8 +53,8 @@ class LoadBalancer(Streams):
     def before_kill(self):
         self._list(SECOND)
 
-    def result(self, start_ns, kill_ns):
-        return {**super().result(start_ns, kill_ns), **self.verdict.places(kill_ns, DRAINED)}
+    def result(self, start_ns, kills_ns):
+        return {**super().result(start_ns, kills_ns), **self.verdict.places(kills_ns, DRAINED)}
 
     def passed(self, result):
         """Also, every flow is where it was, and no new one came to the drained backend."""
@@ -70,4 +70,12 @@ class LoadBalancer(Streams):
              f" {result['new_flows_drained']} of them at the drained one"),
             ("flows of each", ", ".join(f"{address}: {count}" for address, count in
                                         result["flows_by_backend"].items())),
+        ]
+
+    @classmethod
+    def brief_rows(cls, result):
+        return super().brief_rows(result) + [
+            ("flows moved", f"{result['flows_before'] - result['flows_after']} of"
+             f" {result['flows_before']}"),
+            ("at the drained backend", f"{result['new_flows_drained']} of {result['new_flows']}"),
         ]

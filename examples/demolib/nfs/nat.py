@@ -12,8 +12,8 @@ class Nat(Streams):
     def program(self):
         return NAT
 
-    def result(self, start_ns, kill_ns):
-        return {**super().result(start_ns, kill_ns), **self.verdict.mappings(kill_ns)}
+    def result(self, start_ns, kills_ns):
+        return {**super().result(start_ns, kills_ns), **self.verdict.mappings(kills_ns)}
 
     def passed(self, result):
         """Also, every mapping is as it was."""
@@ -26,4 +26,12 @@ class Nat(Streams):
         return super().load_rows(result) + [
             ("NAT mappings", f"{result['mappings_before']} before, {result['mappings_after']} of"
              f" them kept, {result['new_flows']} new, {result['ports_reused']} ports given twice"),
+        ]
+
+    @classmethod
+    def brief_rows(cls, result):
+        return super().brief_rows(result) + [
+            ("mappings changed", f"{result['mappings_before'] - result['mappings_after']} of"
+             f" {result['mappings_before']}"),
+            ("ports given twice", result["ports_reused"]),
         ]

@@ -94,7 +94,7 @@ class RateLimiter(Streams):
                            gateway.said(), re.MULTILINE)
         self.drops = [int(number) for number in found[-1]] if found else [0, 0]
 
-    def result(self, start_ns, kill_ns):
+    def result(self, start_ns, kills_ns):
         flood = self.flood_verdict
         arrived = [f for f in flood.server["flows"] if f["received"] > 0]
         received = sum(f["received"] for f in arrived)
@@ -106,8 +106,8 @@ class RateLimiter(Streams):
         web_bytes = sum(d.bytes for d in self.downloads) * SEGMENT // SEGMENT_PAYLOAD
         web_ns = max((d.ended_ns or 0) for d in self.downloads) - start_ns
         return {
-            **super().result(start_ns, kill_ns),
-            "new_flows": self.verdict.mappings(kill_ns)["new_flows"],
+            **super().result(start_ns, kills_ns),
+            "new_flows": self.verdict.mappings(kills_ns)["new_flows"],
             "flood_sent": flood.up["sent"],
             "flood_received": received,
             "flood_dropped": dropped,
@@ -126,10 +126,11 @@ class RateLimiter(Streams):
 
     def passed(self, result):
         """Also, of the flood only what the rule says is missing, and no burst came of the kill."""
+        in_flight = self.flight(result, FLOOD_FLOWS * FLOOD_PACKETS_PER_S, result["outage_ms"])
         return (super().passed(result) and result["flood_received"] > 0
                 and result["flood_dropped"] > 0
-                and not any(result[f"flood_{key}"] for key in ("unexplained", "doubled",
-                                                               "reordered", "altered"))
+                and 0 <= result["flood_unexplained"] <= in_flight
+                and not any(result[f"flood_{key}"] for key in ("doubled", "reordered", "altered"))
                 and result["flood_burst"] <= result["flood_burst_limit"])
 
     @classmethod
@@ -141,4 +142,12 @@ class RateLimiter(Streams):
              " unexplained"),
             ("flood's rate", f"{result['flood_rate']} bytes/s, limit {result['flood_limit']};"
              f" at once {result['flood_burst']} bytes, limit {result['flood_burst_limit']}"),
+        ]
+
+    @classmethod
+    def brief_rows(cls, result):
+        return super().brief_rows(result) + [
+            ("flood, unexplained", f"{result['flood_unexplained']} of {result['flood_sent']}"),
+            ("flood, bytes at once", f"{result['flood_burst']}, limit"
+             f" {result['flood_burst_limit']}"),
         ]

@@ -19,8 +19,9 @@ import sys
 import threading
 import time
 
-from demolib.gateway import Cold, Journal, Program, wait_until
-from demolib.processes import Process, socket_inside
+from demolib.gateway import Program, wait_until
+from demolib.processes import socket_inside
+from demolib.protected import Cold
 from demolib.topology import Topology
 from files import Ends, with_logger
 
@@ -68,8 +69,8 @@ class Tortured(Cold):
         super().__init__(topology, programs,
                          Program(program, (*self.names, *self.arguments), "", self.ports), backup)
 
-    def nf_command(self, role, program=None, options=None):
-        command, environment = super().nf_command(role, program, options)
+    def nf_command(self, role, **choices):
+        command, environment = super().nf_command(role, **choices)
         settings = dict(word.split("=", 1)
                         for word in environment["PALISADE_OPTIONS"].split(":"))
         settings.update(self.settings)
@@ -82,17 +83,9 @@ class Tortured(Cold):
 
     def relieve(self):
         """The backup reigns: it is the master now, and a new backup starts where that was."""
-        wait_until("the backup is live", lambda: self.journals["backup"].find("live"),
-                   [self.backup])
-        self.master.stop()
-        self.master, self.announced = self.backup, set()
-        self.link = {"backup": self.link["master"]}
-        self.journals["backup"] = Journal(self._path("relief.jsonl"))
-        command, environment = self.nf_command("backup")
-        self.backup = Process("relief", command, self.topology.name("master"),
-                              self.topology.directory, environment)
-        wait_until("the relief is ready", lambda: self.journals["backup"].find("ready"),
-                   self.processes())
+        wait_until("the backup is live", lambda: self.heir.journal.find("live"), [self.heir])
+        self.restart()
+        wait_until("the relief is ready", lambda: self.backup.journal.find("ready"), self.living())
 
 
 class Load:
@@ -332,8 +325,8 @@ class Run:
             faults += check_refused(incarnations[-1])
         figures = {"answers": len(load.answers), "memory_kib": self.memory}
         if kill_ns is not None:
-            replayed = self.gateway.journals["backup"].find("replayed", kill_ns) or {}
-            live = self.gateway.journals["backup"].find("live", kill_ns) or {}
+            replayed = self.gateway.heir.journal.find("replayed", kill_ns) or {}
+            live = self.gateway.heir.journal.find("live", kill_ns) or {}
             figures["events"] = replayed.get("events")
             figures["takeover_ms"] = round((live["t_ns"] - kill_ns) / 1e6, 1) if live else None
             after = sum(moment > kill_ns + 100_000_000 for _, moment, _ in load.answers)
