@@ -13,7 +13,7 @@ import shutil
 import signal
 import time
 
-from demolib.gateway import Journal
+from demolib.journal import Journal
 from demolib.processes import Process
 from demolib.topology import Topology, logger_address
 from stage import Broken, expect

@@ -39,8 +39,8 @@ class Squeezed(Tortured):
         self.memory = {"input-logger": il_mib, "output-logger": ol_mib}
         super().__init__(*words, **settings)
 
-    def _logger(self, name, *words):
-        return super()._logger(name, *words, "--memory", str(self.memory[name]))
+    def logger_command(self, name):
+        return [*super().logger_command(name), "--memory", str(self.memory[name])]
 
     def parts(self):
         return {"input-logger": self.input_logger, "output-logger": self.output_logger,
