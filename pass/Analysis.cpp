@@ -76,7 +76,7 @@ class Analyser
   public:
     explicit Analyser(Unit &unit)
         : unit(unit), prepared(unit.module, unit.options.whole_program), resolver(*prepared.clone),
-          namer(*prepared.clone), flow(unit, prepared, resolver, namer), summary(unit)
+          namer(*prepared.clone), flow(unit, prepared, resolver, namer), summary(unit, namer)
     {
     }
 
@@ -199,17 +199,18 @@ class Analyser
                StringRef(row->name) != "realloc" && StringRef(row->name) != "reallocarray";
     }
 
-    // A lock that is held is the object's own when it lies in an object of the same type, or when
-    // the object was found under it. That others are held, too, means nothing.
+    // A lock that is held is the object's own when it lies in an object of the same type, or of one
+    // that such objects begin with, or when the object was found under it. That others are held,
+    // too, means nothing.
     bool is_guarded(Instruction &copy, const State &state, const Location &location)
     {
         const Value *pointer = word_pointer(copy);
         if (location.root != Location::Heap || !pointer || state.held.none())
             return false;
-        std::string object = namer.name(Location{Location::Heap, nullptr, location.type, 0}, ~0u);
-        for (unsigned lock : state.held.set_bits())
-            if (StringRef(flow.lock_names[lock]).starts_with(object))
-                return true;
+        for (const std::string &object : namer.objects(*location.type))
+            for (unsigned lock : state.held.set_bits())
+                if (StringRef(flow.lock_names[lock]).starts_with(object))
+                    return true;
         for (const Value *base : bases_of(*pointer)) {
             auto under = found_under.find(base);
             if (under != found_under.end() && under->second.anyCommon(state.held))

@@ -122,7 +122,7 @@ SmallVector<int, 2> Flow::locks_of(CallBase &call, const model_row &row)
         return {number(row.note)};
     if (row.lock < 0 || static_cast<unsigned>(row.lock) >= call.arg_size())
         return {-1};
-    for (const Location &location : resolver.resolve(call.getArgOperand(row.lock))) {
+    for (const Location &location : resolver.resolve_lock(call.getArgOperand(row.lock))) {
         if (location.root == Location::Unknown) {
             out.push_back(-1);
             continue;
@@ -130,6 +130,8 @@ SmallVector<int, 2> Flow::locks_of(CallBase &call, const model_row &row)
         std::string name =
             location.root == Location::Local ? "(a local lock)" : namer.name(location, 0);
         out.push_back(number(name));
+        lock_places.resize(lock_names.size());
+        lock_places[out.back()] = location;
     }
     return out;
 }
@@ -155,6 +157,22 @@ void Flow::number_locks()
             for (int lock : numbers)
                 unit.locks[unit.keep(lock < 0 ? "(through a pointer)" : lock_names[lock])]++;
         }
+    lock_places.resize(lock_names.size());
+    for (auto &[call, numbers] : locks)
+        if (row_of(*call)->class_ == MODEL_UNLOCK)
+            add_aliases(numbers);
+}
+
+// One lock may be known by several names, as a member of a struct and of what it lies in. Who
+// gives it back by one of them does not hold the others.
+void Flow::add_aliases(SmallVectorImpl<int> &numbers) const
+{
+    const DataLayout &layout = prepared.clone->getDataLayout();
+    for (size_t i = 0, given = numbers.size(); i < given; i++)
+        for (size_t lock = 0; numbers[i] >= 0 && lock < lock_places.size(); lock++)
+            if (!is_contained(numbers, static_cast<int>(lock)) &&
+                may_be_same(lock_places[numbers[i]], lock_places[lock], layout))
+                numbers.push_back(static_cast<int>(lock));
 }
 
 // True when the block lies on a cycle.

@@ -69,6 +69,7 @@ class Flow
     int lock_of(llvm::CallBase &call, const model_row &row);
     llvm::SmallVector<int, 2> locks_of(llvm::CallBase &call, const model_row &row);
     void number_locks();
+    void add_aliases(llvm::SmallVectorImpl<int> &numbers) const;
     void find_functions();
     void find_roots();
     bool runs_once(const llvm::Function &function, unsigned depth) const;
@@ -88,6 +89,7 @@ class Flow
     Namer &namer;
     llvm::SetVector<llvm::Function *> functions;        // with bodies
     llvm::SmallPtrSet<const llvm::Function *, 8> taken; // address taken, callable by anyone
+    std::vector<Location> lock_places;                  // by number
     llvm::DenseMap<const llvm::CallBase *, llvm::SmallVector<int, 2>> locks;
     llvm::DenseMap<const llvm::Function *, Summary> summaries;
     llvm::DenseMap<const llvm::Function *, State> entries;

@@ -70,6 +70,93 @@ void Resolver::add(Locations &out, const Location &location)
     out.push_back(out.size() < LOCATIONS_MAX ? location : Location{});
 }
 
+// Without the number that LLVM adds where two units, or two blocks, declare the same name.
+static StringRef plain_name(const StructType &type)
+{
+    StringRef name = type.getName();
+    name.consume_front("struct.") || name.consume_front("union.");
+    return name.split('.').first;
+}
+
+// Nobody knows a nameless struct by its number, or a lock by its type.
+static bool is_known(const StructType &type)
+{
+    return type.hasName() && !type.getName().contains(".anon") &&
+           !type.getName().starts_with("union.pthread");
+}
+
+static bool is_same(const StructType &a, const StructType &b)
+{
+    return &a == &b || (is_known(a) && is_known(b) && plain_name(a) == plain_name(b));
+}
+
+// What is at `offset` of `outer` may be what is at `inner_offset` of an `inner` there.
+static bool lies_in(const StructType &inner, Type *outer, uint64_t offset, uint64_t inner_offset,
+                    const DataLayout &layout)
+{
+    for (;;) {
+        if (auto *array = dyn_cast<ArrayType>(outer)) {
+            outer = array->getElementType();
+            uint64_t size = layout.getTypeAllocSize(outer);
+            offset = size ? offset % size : 0;
+            continue;
+        }
+        auto *structure = dyn_cast<StructType>(outer);
+        if (structure && is_same(*structure, inner) && offset == inner_offset)
+            return true;
+        if (!structure || structure->isOpaque() || structure->getNumElements() == 0)
+            return false;
+        const StructLayout *fields = layout.getStructLayout(structure);
+        if (offset >= fields->getSizeInBytes())
+            return false;
+        unsigned field = fields->getElementContainingOffset(offset);
+        offset -= fields->getElementOffset(field);
+        outer = structure->getElementType(field);
+    }
+}
+
+bool may_be_same(const Location &a, const Location &b, const DataLayout &layout)
+{
+    auto covers = [&](const Location &outer, const Location &inner) {
+        if (inner.root != Location::Heap)
+            return false;
+        Type *type = outer.root == Location::Heap     ? outer.type
+                     : outer.root == Location::Global ? outer.global->getValueType()
+                                                      : nullptr;
+        return type && lies_in(*inner.type, type, outer.offset, inner.offset, layout);
+    };
+    return covers(a, b) || covers(b, a);
+}
+
+// The struct at a bare pointer, by the steps from it: the one that begins with all others.
+static StructType *struct_at(Value &pointer, const DataLayout &layout)
+{
+    StructType *best = nullptr;
+    if (isa<Constant>(pointer)) // its uses stand in all functions
+        return nullptr;
+    for (User *user : pointer.users()) {
+        auto *gep = dyn_cast<GEPOperator>(user);
+        StructType *type =
+            gep && gep->getPointerOperand() == &pointer ? stepped_into(*gep) : nullptr;
+        if (!type || type == best)
+            continue;
+        if (!best || lies_in(*best, type, 0, 0, layout))
+            best = type;
+        else if (!lies_in(*type, best, 0, 0, layout))
+            return nullptr;
+    }
+    return best;
+}
+
+Locations Resolver::resolve_lock(Value *pointer)
+{
+    Locations out = resolve(pointer);
+    if (out.size() == 1 && out[0].root == Location::Unknown)
+        if (StructType *type = struct_at(*pointer, layout))
+            out[0] = {Location::Heap, nullptr, type, 0};
+    return out;
+}
+
 Locations Resolver::resolve(Value *pointer)
 {
     auto found = known.find(pointer);
@@ -82,22 +169,31 @@ Locations Resolver::resolve(Value *pointer)
     return out;
 }
 
-// The struct that `gep` steps into, for pointers of which nothing else is known.
-static StructType *stepped_into(const GEPOperator &gep)
+static Type *element_of(Type *type)
 {
-    Type *type = gep.getSourceElementType();
     while (auto *array = dyn_cast<ArrayType>(type))
         type = array->getElementType();
+    return type;
+}
+
+StructType *stepped_into(const GEPOperator &gep)
+{
+    Type *type = element_of(gep.getSourceElementType());
     auto *structure = dyn_cast<StructType>(type);
-    if (!structure || !structure->hasName() || structure->getName().contains(".anon") ||
-        structure->getName().starts_with("union.pthread"))
-        return nullptr; // nobody knows a nameless struct by its number, or a lock by its type
-    return structure;
+    return structure && is_known(*structure) ? structure : nullptr;
+}
+
+// stripPointerCasts would drop the step to a first member, which alone tells the struct.
+static Value *without_casts(Value *value)
+{
+    while (isa<BitCastOperator>(value) || isa<AddrSpaceCastOperator>(value))
+        value = cast<Operator>(value)->getOperand(0);
+    return value;
 }
 
 void Resolver::walk(Value *value, Locations &out)
 {
-    value = value->stripPointerCasts();
+    value = without_casts(value);
     if (isa<ConstantPointerNull>(value) || isa<UndefValue>(value))
         return;
     if (auto *global = dyn_cast<GlobalVariable>(value)) {
@@ -117,8 +213,13 @@ void Resolver::walk(Value *value, Locations &out)
         return;
     if (auto *gep = dyn_cast<GEPOperator>(value)) {
         std::optional<Step> step = step_of(*gep, layout);
+        // A struct that is the first member of another has its own name: not all that reach it
+        // know the other.
+        Value *from = gep->getPointerOperand();
+        if (stepped_into(*gep))
+            from = from->stripPointerCasts();
         Locations bases;
-        walk(gep->getPointerOperand(), bases);
+        walk(from, bases);
         for (Location base : bases) {
             if (!step)
                 base = Location{};
@@ -190,6 +291,10 @@ void Resolver::walk_handed(Value &handed, Locations &out)
 
 void Resolver::walk_result(CallBase &call, Locations &out)
 {
+    if (Value *returned = call.getReturnedArgOperand()) {
+        walk(returned, out);
+        return;
+    }
     Function *callee = call.getCalledFunction();
     if (!callee || callee->isDeclaration() || !callee->hasLocalLinkage()) {
         add(out, Location{});
@@ -219,14 +324,6 @@ Namer::Namer(Module &module) : layout(module.getDataLayout())
                         types[derived->getName()] = base;
         }
     }
-}
-
-// Without the number that LLVM adds where two units, or two blocks, declare the same name.
-static StringRef plain_name(const StructType &type)
-{
-    StringRef name = type.getName();
-    name.consume_front("struct.") || name.consume_front("union.");
-    return name.split('.').first;
 }
 
 // Lock types are whole: nobody names their insides.
@@ -335,6 +432,22 @@ std::string Namer::name(const Location &location, uint64_t bytes)
         return shown + path(location.type, offset, bytes);
     }
     return "(through a pointer)";
+}
+
+SmallVector<std::string, 2> Namer::objects(StructType &type)
+{
+    SmallVector<std::string, 2> out;
+    for (Type *first = &type;;) {
+        first = element_of(first);
+        auto *structure = dyn_cast<StructType>(first);
+        if (!structure)
+            return out;
+        if (structure == &type || is_known(*structure))
+            out.push_back("(struct " + plain_name(*structure).str() + ")");
+        if (structure->getNumElements() == 0)
+            return out;
+        first = structure->getElementType(0);
+    }
 }
 
 } // namespace palisade

@@ -32,6 +32,8 @@ struct Step {
     llvm::SmallVector<std::pair<llvm::Value *, int64_t>, 2> variable;
 };
 std::optional<Step> step_of(const llvm::GEPOperator &gep, const llvm::DataLayout &layout);
+// The struct that `gep` steps into, for pointers of which nothing else is known; or null.
+llvm::StructType *stepped_into(const llvm::GEPOperator &gep);
 
 struct Location {
     enum Root { Global, Heap, Local, Unknown } root = Unknown;
@@ -48,6 +50,9 @@ struct Location {
 };
 using Locations = llvm::SmallVector<Location, 2>;
 
+// Two names of locks may be names of one: a struct has the one, and lies in what has the other.
+bool may_be_same(const Location &a, const Location &b, const llvm::DataLayout &layout);
+
 // Follows pointers through arithmetic, phis, arguments and results of functions whose calls are
 // all known. `starts` are the pthread_create calls, whose argument becomes the thread's.
 class Resolver
@@ -55,6 +60,9 @@ class Resolver
   public:
     explicit Resolver(llvm::Module &module);
     Locations resolve(llvm::Value *pointer);
+    // Of a lock: one that is handed over as a bare pointer is the first member of the struct that
+    // is at that pointer elsewhere in the function.
+    Locations resolve_lock(llvm::Value *pointer);
 
   private:
     void walk(llvm::Value *value, Locations &out);
@@ -76,6 +84,8 @@ class Namer
     explicit Namer(llvm::Module &module);
     // `bytes`: size of the access; 0: as deep as a lock lies.
     std::string name(const Location &location, uint64_t bytes);
+    // "(struct mapping)", and the same of the structs that such an object begins with.
+    llvm::SmallVector<std::string, 2> objects(llvm::StructType &type);
 
   private:
     std::string path(const llvm::DIType *type, uint64_t offset, uint64_t bytes);

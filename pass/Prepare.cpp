@@ -24,6 +24,7 @@ static constexpr unsigned CALLER_MAX = 20000; // beyond which a function takes n
 static constexpr unsigned UNIT_MAX = 400000;  // instructions added to all of the unit's functions
 static constexpr unsigned SMALL = 40;         // such functions are inlined nevertheless
 static constexpr const char *NUMBER = "palisade.number";
+static constexpr const char *FIRST = "palisade.first"; // see hide_first_members
 
 static unsigned size_of(const Function &function)
 {
@@ -46,6 +47,36 @@ static void promote_locals(Function &function)
             return;
         PromoteMemToReg(locals, tree);
     }
+}
+
+// Inlining drops steps of no bytes, but one to a first member tells the struct. Until it is done
+// they have an index that nobody knows.
+static void hide_first_members(Function &function, unsigned kind)
+{
+    LLVMContext &context = function.getContext();
+    Type *type = Type::getInt64Ty(context);
+    Instruction *unknown = nullptr;
+    for (Instruction &instruction : instructions(function)) {
+        auto *gep = dyn_cast<GetElementPtrInst>(&instruction);
+        if (!gep || !gep->hasAllZeroIndices() || !stepped_into(*cast<GEPOperator>(gep)) ||
+            isa<AllocaInst>(gep->getPointerOperand()))
+            continue;
+        if (!unknown) {
+            IRBuilder<> builder(&*function.getEntryBlock().getFirstInsertionPt());
+            unknown = cast<Instruction>(builder.CreateFreeze(PoisonValue::get(type)));
+            unknown->setMetadata(kind, MDNode::get(context, {}));
+        }
+        gep->setOperand(1, unknown);
+    }
+}
+
+static void show_first_members(Function &function, unsigned kind)
+{
+    for (Instruction &instruction : make_early_inc_range(instructions(function)))
+        if (isa<FreezeInst>(instruction) && instruction.getMetadata(kind)) {
+            instruction.replaceAllUsesWith(Constant::getNullValue(instruction.getType()));
+            instruction.eraseFromParent();
+        }
 }
 
 class Inliner
@@ -204,11 +235,14 @@ Prepared::Prepared(Module &module, bool whole_program)
         if (function.isDeclaration())
             continue;
         add_callbacks(function);
+        hide_first_members(function, context.getMDKindID(FIRST));
         promote_locals(function);
     }
     Inliner inliner;
     for (Function &function : *clone)
         inliner.visit(function);
+    for (Function &function : *clone)
+        show_first_members(function, context.getMDKindID(FIRST));
     drop_unused(*clone); // wrappers of pthread_create are gone by now
     expand_start_tables(*clone, whole_program);
     separate_starts(*clone);

@@ -21,9 +21,14 @@ void Summariser::use(const Instruction &copy, const std::string &variable, const
         return;
     bool heap = location.root == Location::Heap;
     auto [at, first] = numbers.insert({variable, unit.summary.variables.size()});
-    if (first)
+    if (first) {
         unit.summary.variables.push_back({variable, !heap && location.global->hasLocalLinkage(),
                                           heap, !heap && !is_own_global(*location.global)});
+        if (heap) {
+            auto objects = namer.objects(*location.type);
+            unit.summary.variables.back().begins.assign(objects.begin() + 1, objects.end());
+        }
+    }
     bool strict = is_strict(copy), atomic = copy.isAtomic();
     Use use{at->second, {write, strict && !atomic, strict && atomic, block, location.own, fresh}};
     auto &list = uses[&copy];
@@ -218,6 +223,8 @@ static std::string hash_of(const SummaryFunction &function, const Summary &summa
             const SummaryVariable &variable = summary.variables[event.variable];
             text += variable.name + (variable.is_static ? " static " : " ") +
                     (variable.shown ? "shown " : "") + event.access.flags();
+            for (const std::string &object : variable.begins)
+                text += " " + object;
             for (unsigned found : event.found)
                 text += " " + std::to_string(found);
         }

@@ -14,7 +14,7 @@ namespace palisade
 class Summariser
 {
   public:
-    explicit Summariser(Unit &unit) : unit(unit) {}
+    Summariser(Unit &unit, Namer &namer) : unit(unit), namer(namer) {}
     // `copy`, of the prepared clone, accesses `variable`.
     void use(const llvm::Instruction &copy, const std::string &variable, const Location &location,
              bool write, bool block, bool fresh);
@@ -36,6 +36,7 @@ class Summariser
     std::string lock_name(llvm::StringRef name) const;
 
     Unit &unit;
+    Namer &namer;
     std::map<std::string, unsigned> numbers; // of variables
     llvm::DenseMap<const llvm::Instruction *, llvm::SmallVector<Use, 1>> uses;
     // The loads of pointers by which a copy found its object.

@@ -68,6 +68,11 @@ void summary_write(json::OStream &out, const Summary &summary)
                 out.attribute("heap", variable.heap);
                 if (variable.shown)
                     out.attribute("shown", true);
+                if (!variable.begins.empty())
+                    out.attributeArray("begins", [&] {
+                        for (const std::string &object : variable.begins)
+                            out.value(object);
+                    });
             });
     });
     out.attributeArray("taken", [&] {

@@ -102,7 +102,8 @@ struct SummaryFunction {
 struct SummaryVariable {
     std::string name;
     bool is_static = false, heap = false;
-    bool shown = false; // its address goes elsewhere than into accesses
+    bool shown = false;                   // its address goes elsewhere than into accesses
+    std::vector<std::string> begins = {}; // heap: "(struct NAME)" that the object begins with
 };
 struct Summary {
     std::string identity;

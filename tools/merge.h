@@ -83,11 +83,13 @@ struct merge_thread {
 
 struct merge_variable {
     const char *name;
-    const char *part; /* as much of the name as every unit knows: fields without debug
-                         information have numbers */
-    size_t unit;      /* of a static one; else MERGE_ANY */
-    bool heap, open;  /* open: code without a note may access it */
-    bool shown;       /* its address goes elsewhere than into accesses */
+    const char *part;    /* as much of the name as every unit knows: fields without debug
+                            information have numbers */
+    size_t unit;         /* of a static one; else MERGE_ANY */
+    bool heap, open;     /* open: code without a note may access it */
+    bool shown;          /* its address goes elsewhere than into accesses */
+    const char **begins; /* heap: "(struct NAME)" that the object begins with */
+    size_t begin_count;
 };
 
 /* An access in a function that runs, with what was found there. */

@@ -414,16 +414,26 @@ static void note_find(struct merge *merge, size_t function, const struct merge_e
         set_copy(merge, merge->functions[function].finds[event->what], state->held);
 }
 
-/* Under a lock in an object of the same type, or one under which the object was found. */
+/* It lies in an object of the variable's type, or of one that such objects begin with. */
+static bool is_own_lock(const char *lock, const struct merge_variable *variable)
+{
+    if (strncmp(lock, variable->name, strcspn(variable->name, ")") + 1) == 0)
+        return true;
+    for (size_t i = 0; i < variable->begin_count; i++)
+        if (strncmp(lock, variable->begins[i], strlen(variable->begins[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Under a lock of the object's own, or one under which the object was found. */
 static bool is_guarded(const struct merge *merge, size_t function, const struct merge_event *event,
                        const struct merge_state *state)
 {
-    const char *name = merge->variables[event->what].name;
-    size_t object = strcspn(name, ")") + 1;
-    if (!merge->variables[event->what].heap)
+    const struct merge_variable *variable = &merge->variables[event->what];
+    if (!variable->heap)
         return false;
     for (size_t lock = 0; lock < merge->lock_count; lock++)
-        if (set_has(state->held, HELD(lock)) && strncmp(merge->locks[lock], name, object) == 0)
+        if (set_has(state->held, HELD(lock)) && is_own_lock(merge->locks[lock], variable))
             return true;
     for (size_t i = 0; i < event->found_count; i++)
         for (size_t word = 0; word < merge->words; word++)

@@ -174,6 +174,15 @@ static bool variables_load(struct merge *merge, const json_t *list, size_t unit,
         variable->unit = owner;
         variable->heap = heap;
         variable->shown = shown;
+        const json_t *begins = json_object_get(described, "begins");
+        variable->begin_count = json_array_size(begins);
+        variable->begins = merge_memory(merge, variable->begin_count, sizeof *variable->begins);
+        for (size_t j = 0; j < variable->begin_count; j++) {
+            const char *object = json_string_value(json_array_get(begins, j));
+            if (!object)
+                return false;
+            variable->begins[j] = keep(merge, object);
+        }
         variable->open = !heap && !is_static && (open || exported_base(exported, name));
     }
     return true;
