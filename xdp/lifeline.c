@@ -203,6 +203,15 @@ int lifeline_connect_start(struct lifeline **line, const char *address, uint16_t
     return *line ? 0 : -ENOMEM;
 }
 
+bool lifeline_connected(const struct lifeline *line)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+
+    return getsockopt(line->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+           info.tcpi_state != TCP_SYN_SENT;
+}
+
 enum status lifeline_listen(int *listener, const char *address, uint16_t port, char *why)
 {
     struct addrinfo *at = address_resolve(address, port, AI_PASSIVE);

@@ -21,6 +21,8 @@ enum status lifeline_connect(struct lifeline **line, const char *address, uint16
  * there; that nobody is there is told by lifeline_service, as -EPIPE.
  */
 int lifeline_connect_start(struct lifeline **line, const char *address, uint16_t port);
+/* The peer's host answered: no longer connecting. */
+bool lifeline_connected(const struct lifeline *line);
 enum status lifeline_listen(int *listener, const char *address, uint16_t port, char *why);
 struct lifeline *lifeline_accept(int listener);
 void lifeline_close(struct lifeline *line);

@@ -20,6 +20,8 @@
 /* HELLO is not given up at the first silence: a logger that reads it after we left would take the
  * end of that connection for our end. */
 #define HELLO_PATIENCE_NS 10000000000
+#define CONNECT_PATIENCE_NS 300000000 /* a SYN was lost: TCP itself would repeat it after seconds  \
+                                       */
 /* That long it may take the one before us on its link device for alive: ourselves, perhaps. */
 #define BUSY_PATIENCE_NS 5000000000
 
@@ -208,6 +210,8 @@ static void join_service(enum logger_side which)
         welcomed(which);
         return;
     }
+    if (!lifeline_connected(side->joining) && io.now_ns - side->began_ns >= CONNECT_PATIENCE_NS)
+        error = -ECONNREFUSED;
     if (error == 0 || (error == -ETIMEDOUT && io.now_ns - side->began_ns < HELLO_PATIENCE_NS))
         return;
     if (error == -EPROTO)

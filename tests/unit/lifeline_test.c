@@ -348,6 +348,7 @@ Test(lifeline, what_is_sent_before_the_connection_stands_arrives)
         cr_assert_eq(lifeline_service(waiting[i], now, see, NULL), 0);
     }
     cr_assert_gt(lifeline_queued(waiting[7]), 0, "the last one hangs, with its message");
+    cr_assert_not(lifeline_connected(waiting[7]));
     for (int round = 0; round < 15000 && lifeline_queued(waiting[7]) > 0; round++) {
         if (count < 8 && (accepted[count] = lifeline_accept(busy)))
             count++;
@@ -355,6 +356,7 @@ Test(lifeline, what_is_sent_before_the_connection_stands_arrives)
         usleep(1000);
     }
     cr_assert_eq(lifeline_queued(waiting[7]), 0);
+    cr_assert(lifeline_connected(waiting[7]));
     for (int i = 0; i < 8; i++) {
         lifeline_close(waiting[i]);
         lifeline_close(accepted[i]);
