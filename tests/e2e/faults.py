@@ -4,7 +4,6 @@ TABLE names every point, how it is reached, and at which passage. Where two deat
 state (docs/limits.md) the table says with which status and words that is refused.
 """
 
-import atexit
 import os
 import signal
 import time
@@ -266,29 +265,20 @@ TABLE = (
 WHOLE = (master, joining, takeover, lone_backup, logger, logger_pending)  # need everybody there
 
 
-class Guest:
-    """The house, as long as tests pass in it. It stands until the runner ends, so no other module's
-    tests may follow."""
-
-    house = None
-
-    @classmethod
-    def run(cls, stage, seed, name, way, passage):
-        if cls.house is None:
-            cls.house = House(stage.programs, seed)
-            atexit.register(cls.house.close)
-        house = cls.house
-        try:
-            if way in WHOLE and house.load is None:
-                house.begin()
-            lost = way(house, f"{name}@{passage}")
-            return f"{lost} requests lost" if lost else None
-        except (Refusal, ProcessDied, Broken) as failure:
-            house.keep(stage.keep)
-            house.end()
-            raise Broken(str(failure)) from None
+def run(stage, seed, name, way, passage):
+    house = House(stage.programs, seed)
+    try:
+        if way in WHOLE:
+            house.begin()
+        lost = way(house, f"{name}@{passage}")
+        return f"{lost} requests lost" if lost else None
+    except (Refusal, ProcessDied, Broken) as failure:
+        house.keep(stage.keep)
+        raise Broken(str(failure)) from None
+    finally:
+        house.close()
 
 
 def tests(seed):
-    return [(f"fault-{entry[0]}", lambda stage, entry=entry: Guest.run(stage, seed, *entry))
+    return [(f"fault-{entry[0]}", lambda stage, entry=entry: run(stage, seed, *entry))
             for entry in TABLE]

@@ -1,9 +1,8 @@
 """All processes of one protected program under load, and their supervisor: what the tests of fault
 points (faults.py) share.
 
-A house lives for many tests. Whoever dies is started again at once, and the next test finds
-everything whole. At the end of each test the load pauses until every request is answered, and the
-ledger looks at what came.
+Whoever dies is started again at once. A house may see many deaths and several lives of the program;
+after each the load pauses until every request is answered, and the ledger looks at what came.
 """
 
 import os
