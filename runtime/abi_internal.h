@@ -16,7 +16,7 @@ int palisade_rwlock_rdlock_entry(pthread_rwlock_t *lock);
 int palisade_rwlock_wrlock_entry(pthread_rwlock_t *lock);
 int palisade_word_lock_entry(_Atomic uint32_t *word);
 
-/* What C11's names share with pthread's (hooks/c11.c, hooks/keys.c). */
+/* What C11's names share with pthread's (hooks/sharing/c11.c, hooks/threads/keys.c). */
 int palisade_mutex_trylock_restartable(pthread_mutex_t *mutex);
 int palisade_mutex_timedlock_restartable(pthread_mutex_t *mutex, const struct timespec *until);
 int palisade_cond_timedwait_restartable(pthread_cond_t *cond, pthread_mutex_t *mutex,

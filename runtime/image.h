@@ -30,7 +30,8 @@
     512 /* virtual descriptors: below FD_SETSIZE, above what the process opens */
 #define DESCRIPTORS_MAX 448u
 #define DESCRIPTOR_WORDS 8u
-#define WORD_SLOTS 4096u /* assigned locks and versions of words; power of two: hooks/word.h */
+#define WORD_SLOTS                                                                                 \
+    4096u /* assigned locks and versions of words; power of two: hooks/sharing/word.h */
 #define FDS_MAX (3u + DESCRIPTORS_MAX) /* 0 .. 2, then DESCRIPTOR_BASE .. */
 #define PATH_BYTES 4096u
 #define TLS_MAX_BYTES 4096u
@@ -51,7 +52,8 @@ struct nf_mutex {
 };
 _Static_assert(sizeof(struct nf_mutex) == 40, "must fit a pthread_mutex_t");
 
-/* A pthread_cond_t as instrumented code sees it. Who is woken is never replayed: see hooks/cond.c
+/* A pthread_cond_t as instrumented code sees it. Who is woken is never replayed: see
+ * hooks/sharing/cond.c
  */
 struct nf_cond {
     _Atomic uint32_t signals; /* futex word */
@@ -76,7 +78,7 @@ struct nf_thread {
     struct thread_run *run; /* of this process, set when the native thread starts */
     struct thread_state core;
     _Atomic uint32_t lifecycle;
-    uint32_t wait_phase; /* enum wait_phase in hooks/lock.h (R9) */
+    uint32_t wait_phase; /* enum wait_phase in hooks/sharing/lock.h (R9) */
     int32_t wait_result;
     uint32_t wait_round; /* of the barrier it waits at */
     int32_t saved_errno;
@@ -89,7 +91,8 @@ struct nf_thread {
     struct nf_thread_values values;
 };
 
-/* What receives packets: a packet socket, a TUN descriptor, a capture handle. See hooks/queue.h. */
+/* What receives packets: a packet socket, a TUN descriptor, a capture handle. See
+ * hooks/packets/queue.h. */
 struct nf_queue {
     uint32_t used;
     uint32_t protocol; /* host order; 0: does not receive */
@@ -98,7 +101,7 @@ struct nf_queue {
     uint32_t reads;    /* the NF has polled or received: packets are delivered from then on */
 };
 
-/* What a descriptor of the NF stands for (several after dup). See hooks/descriptor.h. */
+/* What a descriptor of the NF stands for (several after dup). See hooks/files/descriptor.h. */
 struct nf_descriptor {
     uint32_t family; /* enum family_id; 0: free */
     uint32_t nonblock;
@@ -138,8 +141,8 @@ struct nf_syslog {
 };
 
 /*
- * Assigned lock and version of the words whose address leads here (R5, R6): hooks/word.h. The last
- * owner is the last writer, so `order` and `written` are the version.
+ * Assigned lock and version of the words whose address leads here (R5, R6): hooks/sharing/word.h.
+ * The last owner is the last writer, so `order` and `written` are the version.
  */
 struct word_slot {
     _Atomic uint64_t lock; /* two more with every store, odd during one: lock and seqlock */
@@ -159,7 +162,7 @@ struct image {
     uint32_t fds[FDS_MAX + 1];  /* index of a descriptor + 1, 0: closed; the last stays 0 */
     char directory[PATH_BYTES]; /* the NF's working directory; guarded by descriptors_lock */
     struct nf_mutex streams_lock;
-    struct nf_stream *streams;     /* open ones: hooks/stream.h */
+    struct nf_stream *streams;     /* open ones: hooks/files/stream.h */
     struct nf_stream *standard[3]; /* stdin, stdout, stderr */
     struct nf_syslog syslog;
     char **environment; /* as main sees it, in the heap: what getenv points into */

@@ -8,7 +8,7 @@
 
 #include "core/event_rw.h"
 
-/* A pthread_rwlock_t: hooks/rwlock.c. */
+/* A pthread_rwlock_t: hooks/sharing/rwlock.c. */
 struct nf_rwlock {
     _Atomic uint32_t word;     /* RW_WRITER, or the number of readers */
     _Atomic uint32_t waited;   /* somebody may sleep on `releases` */
@@ -22,7 +22,7 @@ _Static_assert(sizeof(struct nf_rwlock) == 56, "must fit a pthread_rwlock_t");
 _Static_assert(offsetof(struct nf_rwlock, kind) == 48, "where glibc has it");
 #define RW_WRITER 0x80000000u
 
-/* A sem_t (R8): hooks/semaphore.c. All but the futex word is guarded by `word`. */
+/* A sem_t (R8): hooks/sharing/semaphore.c. All but the futex word is guarded by `word`. */
 struct nf_sem {
     _Atomic uint32_t word;
     uint32_t value;
@@ -32,7 +32,7 @@ struct nf_sem {
 };
 _Static_assert(sizeof(struct nf_sem) == 32, "must fit a sem_t");
 
-/* A pthread_barrier_t: hooks/barrier.c. `needed` and `arrived` are guarded by `word`. */
+/* A pthread_barrier_t: hooks/sharing/barrier.c. `needed` and `arrived` are guarded by `word`. */
 struct nf_barrier {
     _Atomic uint32_t word;
     uint16_t needed, arrived;
@@ -55,11 +55,12 @@ struct word_order {
     struct order order;
 };
 
-/* Locks of a library that is not instrumented (opaque rows of a model file): hooks/opaque.c. */
+/* Locks of a library that is not instrumented (opaque rows of a model file):
+ * hooks/sharing/opaque.c. */
 #define OPAQUE_LOCKS_MAX 1024u /* power of two */
 struct opaque_lock {
     _Atomic uint64_t address; /* 0: free entry */
-    _Atomic uint32_t word;    /* as hooks/word_lock.h */
+    _Atomic uint32_t word;    /* as hooks/sharing/word_lock.h */
     struct order order;
 };
 

@@ -35,19 +35,19 @@ enum static_result {
 
 /* One thread's part: in struct nf_thread. */
 struct nf_thread_values {
-    char *strtok;                  /* hooks/text.c */
+    char *strtok;                  /* hooks/values/text.c */
     char text[STATIC_TEXT_BYTES];  /* strerror, inet_ntoa, ctime ... */
-    void *statics[STATIC_RESULTS]; /* hooks/resolve.c */
+    void *statics[STATIC_RESULTS]; /* hooks/values/resolve.c */
     struct tm calendar;            /* localtime, gmtime */
-    int64_t zone_code;             /* hooks/calendar.c: offset and daylight saving, last */
+    int64_t zone_code;             /* hooks/values/calendar.c: offset and daylight saving, last */
     char zone[THREAD_NAME_BYTES];  /* its abbreviation */
     int64_t cpu_seen_ns[2];        /* CPU clocks (process, thread) never go back */
-    uint64_t signal_mask;          /* hooks/signal.c: bit per signal - 1 */
+    uint64_t signal_mask;          /* hooks/threads/signal.c: bit per signal - 1 */
     uint64_t signal_mask_saved;    /* during sigsuspend, ppoll: what to go back to */
     uint32_t signal_mask_is_saved;
     _Atomic uint64_t signals_pending; /* for this thread; changed under signals_lock */
     stack_t alternate_stack;          /* remembered, not used */
-    char name[THREAD_NAME_BYTES];     /* hooks/settings.c */
+    char name[THREAD_NAME_BYTES];     /* hooks/values/settings.c */
     cpu_set_t affinity;
     uint32_t affinity_set;
     uint32_t schedule_set;

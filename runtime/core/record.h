@@ -16,8 +16,8 @@
  *   LOAD     value, writer + 1 (0 = nobody yet), writer's position (R5)
  *   READ     write sequence (R7)            WRITE    sequence, reads since the last write (R7)
  *   MIXED    value, positions of all threads as in OUT (R10)
- *   SIGNAL   what was delivered (hooks/signal.c), signed: what was left of the wait it ended (R19)
- *   WIDE     LOAD of 16 bytes: low half, high half, writer + 1, writer's position
+ *   SIGNAL   what was delivered (hooks/threads/signal.c), signed: what was left of the wait it
+ * ended (R19) WIDE     LOAD of 16 bytes: low half, high half, writer + 1, writer's position
  *
  * Deltas refer to a `struct codec`, zeroed at every snapshot barrier and at go-live, on both
  * sides: a log can be read from any such point without what lies before it. (codec.position is

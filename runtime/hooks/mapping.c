@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 
 #include "abi_internal.h"
-#include "hooks/descriptor.h"
-#include "hooks/lock.h"
+#include "hooks/files/descriptor.h"
 #include "hooks/memory.h"
+#include "hooks/sharing/lock.h"
 #include "process.h"
 
 #define PAGE 4096ull

@@ -10,8 +10,8 @@
 
 #include "abi_internal.h"
 #include "heap/heap.h"
-#include "hooks/lock.h"
-#include "hooks/thread.h"
+#include "hooks/sharing/lock.h"
+#include "hooks/threads/thread.h"
 
 static void order_lock(void *context, uint32_t thread)
 {

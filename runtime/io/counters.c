@@ -4,8 +4,8 @@
 #include <signal.h>
 #include <stddef.h>
 
-#include "hooks/effect.h"
-#include "hooks/queue.h"
+#include "hooks/files/effect.h"
+#include "hooks/packets/queue.h"
 #include "io/io.h"
 #include "journal/link_json.h"
 #include "journal/stall_json.h"

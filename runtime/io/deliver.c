@@ -8,7 +8,7 @@
  * snapshot could be taken.
  */
 #include "core/assert.h"
-#include "hooks/queue.h"
+#include "hooks/packets/queue.h"
 #include "io/io.h"
 #include "replay/inputs.h"
 

@@ -13,9 +13,9 @@
 
 #include "core/assert.h"
 #include "fault/fault.h"
-#include "hooks/effect.h"
-#include "hooks/signal.h"
-#include "hooks/socket.h"
+#include "hooks/files/effect.h"
+#include "hooks/files/socket.h"
+#include "hooks/threads/signal.h"
 #include "io/counters.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"

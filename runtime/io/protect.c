@@ -15,8 +15,8 @@
 #include <sys/ioctl.h>
 
 #include "fault/fault.h"
-#include "hooks/effect.h"
-#include "hooks/queue.h"
+#include "hooks/files/effect.h"
+#include "hooks/packets/queue.h"
 #include "io/io.h"
 #include "replay/inputs.h"
 #include "snapshot/snapshot.h"

@@ -8,7 +8,7 @@
 
 #include "core/assert.h"
 #include "heap/heap.h"
-#include "hooks/thread.h"
+#include "hooks/threads/thread.h"
 
 #define SEGMENTS_MAX 8u
 #define SPARED_MAX 64u

@@ -16,9 +16,9 @@
 
 #include "core/assert.h"
 #include "fault/fault.h"
-#include "hooks/cycle.h"
-#include "hooks/queue.h"
-#include "hooks/value.h"
+#include "hooks/packets/queue.h"
+#include "hooks/values/cycle.h"
+#include "hooks/values/value.h"
 #include "replay/inputs.h"
 #include "snapshot/regions.h"
 

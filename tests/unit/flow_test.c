@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hooks/flow.h"
+#include "hooks/packets/flow.h"
 
 /* A packet of `length` bytes in memory that ends with it, so that ASan sees a read beyond. */
 static uint32_t hash(const uint8_t *bytes, uint32_t length)

@@ -1,7 +1,7 @@
 /* The word of a foreign lock: who may take it, who counts at a release, which tries may fail. */
 #include <criterion/criterion.h>
 
-#include "hooks/word_lock.c"
+#include "hooks/sharing/word_lock.c"
 
 struct process process;
 __thread struct nf_thread *nf_self;
