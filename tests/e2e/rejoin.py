@@ -187,11 +187,7 @@ class Rejoin:
             load.sending = False
             self._drain(load)
         finally:
-            load.ended = True
-            load.thread.join()
-            if self.ends:
-                time.sleep(0.3)
-                self.ends.end()
+            self._end(load)
         return self._verdict(load, kill_ns)
 
     @staticmethod

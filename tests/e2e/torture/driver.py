@@ -303,12 +303,15 @@ class Run:
             load.finish(lambda: gateway.tend(kill_ns))
             self._tend_until(time.monotonic() + self.linger_s, kill_ns)
         finally:
-            load.ended = True
-            load.thread.join()
-            if self.ends:
-                time.sleep(0.3)
-                self.ends.end()
+            self._end(load)
         return self._verdict(load, kill_ns, incarnations)
+
+    def _end(self, load):
+        load.ended = True
+        load.thread.join()
+        if self.ends:
+            time.sleep(0.3)
+            self.ends.end()
 
     def _verdict(self, load, kill_ns, incarnations):
         time.sleep(0.3)  # the last lines of stdout
