@@ -15,8 +15,8 @@ from demolib.topology import Topology
 from stage import Broken, expect
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "torture"))
-from driver import (FAULTS_SHOWN, Load, Tortured, check_chain, check_effects,  # noqa: E402
-                    check_order)
+from driver import (  # noqa: E402
+    FAULTS_SHOWN, Load, Tortured, check_chain, check_effects, check_order, load_ends)
 from files import Ends  # noqa: E402
 
 SEEDS = 3
@@ -187,7 +187,7 @@ class Rejoin:
             load.sending = False
             self._drain(load)
         finally:
-            self._end(load)
+            load_ends(load, self.ends)
         return self._verdict(load, kill_ns)
 
     @staticmethod

@@ -231,6 +231,15 @@ def memory_kib(process):
         return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
 
 
+def load_ends(load, ends):
+    """Nothing more is sent; `ends`, if any, are the far ends of the program's own sockets."""
+    load.ended = True
+    load.thread.join()
+    if ends:
+        time.sleep(0.3)
+        ends.end()
+
+
 class Run:
     """One run of `program` under torture: `kill` at a random moment, or not at all."""
 
@@ -303,15 +312,8 @@ class Run:
             load.finish(lambda: gateway.tend(kill_ns))
             self._tend_until(time.monotonic() + self.linger_s, kill_ns)
         finally:
-            self._end(load)
+            load_ends(load, self.ends)
         return self._verdict(load, kill_ns, incarnations)
-
-    def _end(self, load):
-        load.ended = True
-        load.thread.join()
-        if self.ends:
-            time.sleep(0.3)
-            self.ends.end()
 
     def _verdict(self, load, kill_ns, incarnations):
         time.sleep(0.3)  # the last lines of stdout
