@@ -27,7 +27,6 @@ struct input_logger {
     struct epoch_file *epochs;
     uint64_t incarnation;
     struct peer *reigning; /* NULL: nobody is fed */
-    uint64_t claimant;     /* of the last reign, 0: none since the start */
     bool collecting;       /* somebody reigned, and did not end its reign */
     bool full;             /* the ring has no room for a batch: frames stay in the socket */
     bool wanted;           /* WANT_SNAPSHOT sent since the last TRUNCATE */
@@ -150,9 +149,6 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     struct input_claim claim = message->reign.claim;
     if (!message->reign.claimant || message->reign.claimant != peer->claimant)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "REIGN for another than who said HELLO");
-    /* A newcomer is not fed what another was: that may be in the world already. */
-    if (!claim.of && il->claimant && il->claimant != message->reign.claimant)
-        claim = (struct input_claim){.of = il->incarnation, .from = state.unsent};
     int error = input_log_reign(il->log, epoch, message->reign.claimant, &claim);
     if (error == -ENODATA)
         return peer_refuse(logger, peer, STATUS_UNREACHABLE,
@@ -181,7 +177,6 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
                            logger->options.state, strerror(-error));
     fault_point(FAULT_IL_REIGN_WRITTEN);
     il->reigning = peer;
-    il->claimant = peer->claimant;
     il->collecting = logger->reign_open = true;
     il->wanted = false;
     il->reigns++;

@@ -117,6 +117,8 @@ int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
     if (claim->of != 0 && claim->of != il->incarnation)
         return -ENODATA;
     packet_id from = claim->of != 0 ? claim->from : il->oldest;
+    if (claim->of == 0 && other)
+        from = il->unsent; /* what another was sent may be in the world already */
     if (from < il->oldest || from > il->next)
         return -ERANGE;
     il->epoch = epoch;

@@ -28,7 +28,7 @@ bool input_log_wants_snapshot(const struct input_log *il);
 /* Which inputs an NF claims: ids `from` on of the input logger `of`. */
 struct input_claim {
     uint64_t of;    /* incarnation; 0: a master without a past at this logger ... */
-    packet_id from; /* ... is fed from the oldest packet kept; then 0 */
+    packet_id from; /* ... is fed what is kept and no other master was sent; then 0 */
 };
 /*
  * An NF claims the inputs under `epoch`. -ESTALE when the epoch is older than the reigning one, or

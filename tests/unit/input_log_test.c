@@ -240,3 +240,18 @@ Test(input_log, another_incarnation_has_other_inputs)
     cr_assert_eq(all.of, INCARNATION);
     cr_assert_eq(all.from, 2);
 }
+
+Test(input_log, a_newcomer_is_not_fed_what_another_was)
+{
+    struct input_claim first = {0}, second = {0};
+
+    for (int i = 0; i < 3; i++)
+        accept_packet(60, 0);
+    cr_assert_eq(input_log_reign(il, 1, 7, &first), 0);
+    cr_assert_eq(first.from, 1);
+    input_log_sent(il);
+    input_log_sent(il);
+    cr_assert_eq(input_log_reign(il, 2, 8, &second), 0);
+    cr_assert_eq(second.of, INCARNATION);
+    cr_assert_eq(second.from, 3);
+}
