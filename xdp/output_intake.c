@@ -170,6 +170,12 @@ int output_message(struct output_logger *ol, struct peer *peer, const struct mes
                       "status", (int)message->refuse.status, "text", message->refuse.text);
     if (peer == ol->master)
         return master_message(ol, peer, message);
+    if (message->kind == MESSAGE_PROGRESS && ol->feed.active) {
+        if (log_feed_progress(&ol->feed, &message->progress))
+            return peer_refuse(logger, peer, STATUS_PROTOCOL,
+                               "PROGRESS beyond what this backup was sent");
+        return 0;
+    }
     if (message->kind == MESSAGE_CUT)
         return takeover_cut(ol, peer, message);
     if (message->kind == MESSAGE_REFUSE)

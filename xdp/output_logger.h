@@ -9,6 +9,7 @@
 #include "epoch_file.h"
 #include "held_time.h"
 #include "images.h"
+#include "log_feed.h"
 #include "port_sender.h"
 #include "protection.h"
 #include "stall_json.h"
@@ -57,10 +58,8 @@ struct output_logger {
     /* REIGN_LOST, REIGN_REPLAY */
     bool raised; /* the epoch was raised for this takeover and nobody was given it yet */
     struct takeover takeover;
-    uint32_t stored_thread; /* handed out: threads below, and ... */
-    uint64_t stored_offset; /* ... bytes of this one */
+    struct log_feed feed;
     bool stored_end;
-    uint64_t stored_bytes;
 
     struct protection protection;
     uint64_t takeovers, commits, wants, stale_frames, unexpected_frames;

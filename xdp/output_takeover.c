@@ -17,8 +17,6 @@
 #include "core/assert.h"
 #include "output_logger.h"
 
-#define PIECE_BYTES (1u << 20)
-#define QUEUE_BYTES ((size_t)8 << 20)
 #define RETRY_NS 500000000
 
 static void no_backup(struct output_logger *ol)
@@ -129,42 +127,11 @@ static void handout_begin(struct output_logger *ol)
     };
     ol->reign = REIGN_REPLAY;
     ol->raised = false;
-    ol->stored_thread = 0;
-    ol->stored_offset = ol->stored_bytes = 0;
     ol->stored_end = false;
+    log_feed_begin(&ol->feed, ol->log);
     link_set_epoch(wire_link(ol->backup->device->wire), ol->takeover.epoch, 0);
     peer_send(ol->logger, ol->backup, &message);
     fault_point(FAULT_OL_TAKEOVER);
-}
-
-static void stored_piece_send(struct output_logger *ol)
-{
-    struct message message = {.kind = MESSAGE_STORED_LOG, .epoch = ol->takeover.epoch};
-    struct message_stored_log *piece = &message.stored_log;
-    const struct log_segment *segments;
-    size_t length, segment_count;
-    const uint8_t *bytes =
-        output_log_stored(ol->log, ol->stored_thread, &length, &segments, &segment_count);
-    size_t left = length - ol->stored_offset;
-
-    piece->thread = ol->stored_thread;
-    piece->total = length;
-    piece->offset = ol->stored_offset;
-    piece->length = left < PIECE_BYTES ? (uint32_t)left : PIECE_BYTES;
-    piece->bytes = bytes ? bytes + ol->stored_offset : (const uint8_t *)"";
-    if (!ol->stored_offset) {
-        ASSERT(segment_count <= sizeof piece->segments / sizeof *piece->segments);
-        piece->segment_count = (uint32_t)segment_count;
-        memcpy(piece->segments, segments, segment_count * sizeof *segments);
-    }
-    peer_send(ol->logger, ol->backup, &message);
-    fault_point(FAULT_OL_LOGS);
-    ol->stored_bytes += piece->length;
-    ol->stored_offset += piece->length;
-    if (ol->stored_offset == length) {
-        ol->stored_thread++;
-        ol->stored_offset = 0;
-    }
 }
 
 uint32_t takeover_step(struct output_logger *ol)
@@ -179,21 +146,22 @@ uint32_t takeover_step(struct output_logger *ol)
             work++;
         }
     }
-    while (ol->reign == REIGN_REPLAY && !ol->stored_end && !ol->backup->leaving &&
-           lifeline_queued(ol->backup->line) < QUEUE_BYTES) {
-        work++;
-        if (ol->stored_thread < ol->takeover.end.threads) {
-            stored_piece_send(ol);
-            continue;
-        }
+    if (ol->reign != REIGN_REPLAY || ol->stored_end || ol->backup->leaving)
+        return work;
+    int sent = log_feed_send(&ol->feed, ol->log, ol->takeover.epoch, ol->backup->line);
+    if (sent < 0 && sent != -EPIPE)
+        peer_drop(ol->backup);
+    if (sent > 0)
+        fault_point(FAULT_OL_LOGS);
+    if (sent >= 0 && log_feed_done(&ol->feed, ol->log)) {
         const struct message end = {.kind = MESSAGE_STORED_END, .epoch = ol->takeover.epoch};
         peer_send(ol->logger, ol->backup, &end);
         fault_point(FAULT_OL_STORED_END);
         ol->stored_end = true;
         journal_event(ol->logger->journal, "logs_sent", "{s:I}", "bytes",
-                      (json_int_t)ol->stored_bytes);
+                      (json_int_t)ol->feed.bytes);
     }
-    return work;
+    return work + (sent > 0 ? (uint32_t)sent : 0);
 }
 
 static json_t *cut_json(const struct message_cut *cut)

@@ -57,12 +57,69 @@ void log_reader_init(struct log_reader *reader, const uint8_t *bytes, size_t len
                      const struct log_segment *segments, size_t segment_count, position end)
 {
     ASSERT(length == 0 || (segment_count > 0 && segments[0].offset == 0));
+    ASSERT(segment_count <= STORED_SEGMENTS_MAX);
     memset(reader, 0, sizeof *reader);
     reader->bytes = bytes;
+    reader->mask = UINT64_MAX;
     reader->length = length;
     reader->segments = segments;
     reader->segment_count = segment_count;
     reader->end = end;
+}
+
+void log_reader_open(struct log_reader *reader, const uint8_t *bytes, uint64_t ring,
+                     const struct log_segment *segments, const struct codec *start, position end)
+{
+    ASSERT(ring >= RECORD_MAX_BYTES && (ring & (ring - 1)) == 0);
+    memset(reader, 0, sizeof *reader);
+    reader->bytes = bytes;
+    reader->mask = ring - 1;
+    reader->segments = segments;
+    reader->codec = *start;
+    reader->end = end;
+}
+
+void log_reader_extend(struct log_reader *reader, uint64_t length, uint64_t segment_count,
+                       position end)
+{
+    /* The reader looks in the opposite order: what it learns first implies what it looks at next.
+     */
+    __atomic_store_n(&reader->segment_count, segment_count, __ATOMIC_RELEASE);
+    __atomic_store_n(&reader->length, length, __ATOMIC_RELEASE);
+    __atomic_store_n(&reader->end, end, __ATOMIC_RELEASE);
+}
+
+uint64_t log_reader_consumed(const struct log_reader *reader)
+{
+    return __atomic_load_n(&reader->consumed, __ATOMIC_ACQUIRE);
+}
+
+uint64_t log_reader_entered(const struct log_reader *reader)
+{
+    return __atomic_load_n(&reader->segment, __ATOMIC_ACQUIRE);
+}
+
+static bool codes_vector(enum record_kind kind)
+{
+    return kind == RECORD_OUT || kind == RECORD_MIXED;
+}
+
+/* What `record_decode` changes; the vector, which is long, only if this record does. */
+static void codec_remember(struct codec *before, const struct codec *codec, uint8_t first)
+{
+    memcpy(before, codec, offsetof(struct codec, vor));
+    if (codes_vector((enum record_kind)(first & ((1u << RECORD_KIND_BITS) - 1))))
+        before->vor = codec->vor;
+}
+
+void log_reader_codec(const struct log_reader *reader, struct codec *out)
+{
+    *out = reader->codec;
+    if (!reader->have)
+        return;
+    memcpy(out, &reader->before, offsetof(struct codec, vor));
+    if (codes_vector(reader->next.kind))
+        out->vor = reader->before.vor;
 }
 
 enum event ev_diverged(struct log_reader *reader, const char *why)
@@ -71,40 +128,60 @@ enum event ev_diverged(struct log_reader *reader, const char *why)
     return EVENT_DIVERGED;
 }
 
-/* Decodes the next record, if a whole one is there; crosses into the next segment on the way. */
-static bool reader_fill(struct log_reader *reader)
+static const struct log_segment *segment_at(const struct log_reader *reader, uint64_t number)
 {
-    while (reader->segment < reader->segment_count &&
-           reader->segments[reader->segment].offset <= reader->offset) {
-        if (reader->segments[reader->segment].offset < reader->offset) {
+    return &reader->segments[number % STORED_SEGMENTS_MAX];
+}
+
+/*
+ * Decodes the next record, if a whole one is there; crosses into the next segment on the way. Not
+ * beyond a segment that starts after `end`: that may be a later one's codec than a snapshot of this
+ * moment has to carry.
+ */
+static bool reader_fill(struct log_reader *reader, position end)
+{
+    uint64_t length = __atomic_load_n(&reader->length, __ATOMIC_ACQUIRE);
+    uint64_t segments = __atomic_load_n(&reader->segment_count, __ATOMIC_ACQUIRE);
+    while (reader->segment < segments &&
+           segment_at(reader, reader->segment)->offset <= reader->offset) {
+        if (segment_at(reader, reader->segment)->offset < reader->offset) {
             reader->why = "a segment of the log starts inside a record";
             return false;
         }
-        codec_reset(&reader->codec, reader->segments[reader->segment++].start);
+        if (segment_at(reader, reader->segment)->start > end)
+            return true;
+        codec_reset(&reader->codec, segment_at(reader, reader->segment)->start);
+        __atomic_store_n(&reader->segment, reader->segment + 1, __ATOMIC_RELEASE);
     }
-    bool last = reader->segment == reader->segment_count;
-    size_t limit = last ? reader->length : reader->segments[reader->segment].offset;
-    if (limit > reader->length)
-        limit = reader->length;
-    int taken = record_decode(&reader->codec, reader->bytes + reader->offset,
-                              limit - reader->offset, &reader->next);
+    bool last = reader->segment == segments;
+    uint64_t limit = last ? length : segment_at(reader, reader->segment)->offset;
+    if (limit > length)
+        limit = length;
+    if (limit == reader->offset)
+        return true;
+    const uint8_t *bytes = reader->bytes + (reader->offset & reader->mask);
+    codec_remember(&reader->before, &reader->codec, *bytes);
+    uint64_t left = limit - reader->offset;
+    if (left > RECORD_MAX_BYTES)
+        left = RECORD_MAX_BYTES;
+    int taken = record_decode(&reader->codec, bytes, left, &reader->next);
     if (taken < 0 || (taken == 0 && !last)) {
         reader->why = taken < 0 ? "the log is malformed" : "a segment ends inside a record";
         return false;
     }
-    reader->offset += (size_t)taken;
+    reader->offset += (uint64_t)taken;
     reader->have = taken > 0;
     return true;
 }
 
 enum next ev_next(const struct thread_state *thread, struct log_reader *reader)
 {
-    position at = thread->position + 1;
-    if (at > reader->end)
+    position at = thread->position + 1, end = __atomic_load_n(&reader->end, __ATOMIC_ACQUIRE);
+    if (at > end)
         return NEXT_END;
-    if (!reader->have && !reader_fill(reader))
+    if (!reader->have && !reader_fill(reader, end))
         return NEXT_BAD;
-    if (!reader->have || reader->next.position > reader->end || reader->next.position > at)
+    if (!reader->have || reader->next.position > end || reader->next.position > at)
         return NEXT_PREDICTED;
     if (reader->next.position == at)
         return NEXT_RECORD;
@@ -115,8 +192,10 @@ enum next ev_next(const struct thread_state *thread, struct log_reader *reader)
 enum event ev_pass(struct thread_state *thread, struct log_reader *reader)
 {
     position at = thread->position + 1;
-    if (reader->have && reader->next.position == at)
+    if (reader->have && reader->next.position == at) {
         reader->have = false;
+        __atomic_store_n(&reader->consumed, reader->offset, __ATOMIC_RELEASE);
+    }
     __atomic_store_n(&thread->position, at, __ATOMIC_RELEASE);
     return EVENT_PASS;
 }

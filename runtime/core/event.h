@@ -100,22 +100,53 @@ struct log_segment {
     position start;
 };
 
+#define STORED_SEGMENTS_MAX 64u /* in one stored log, or not yet entered by its reader */
+
+/*
+ * A stream of bytes from the base on, which may grow while it is read: one thread extends it,
+ * another replays. The fields of the first group belong to the former.
+ */
 struct log_reader {
-    const uint8_t *bytes; /* whole log since the base; owned by the caller */
-    size_t length;
-    const struct log_segment *segments; /* ascending; the first at offset 0 */
-    size_t segment_count;
-    size_t offset;
-    size_t segment;     /* index of the next segment to enter */
-    struct codec codec; /* of the stream, not of the thread */
-    position end;       /* E: replay stops here (R3, `to` of the last chunk) */
-    bool have;          /* `next` holds a decoded record not yet consumed */
+    const uint8_t *bytes;               /* owned by the caller; byte n lies at n & mask */
+    const struct log_segment *segments; /* owned by the caller; the n-th at n % STORED_SEGMENTS_MAX */
+    uint64_t mask;
+    uint64_t length;
+    uint64_t segment_count;
+    position end; /* E: replay stops here (R3, `to` of the last chunk) */
+
+    uint64_t consumed; /* bytes before this one are not needed again; read by the extender */
+    uint64_t offset;
+    uint64_t segment;          /* number of the next segment to enter */
+    struct codec codec;        /* of the stream, not of the thread */
+    struct codec before;       /* the same before `next`, its vor only when `next` changed it */
+    bool have;                 /* `next` holds a decoded record not yet consumed */
     struct record next;
     const char *why; /* static text, set with EVENT_DIVERGED */
 };
 
+/* A log that is all there: the first segment lies at offset 0 and says where it begins. */
 void log_reader_init(struct log_reader *reader, const uint8_t *bytes, size_t length,
                      const struct log_segment *segments, size_t segment_count, position end);
+/*
+ * A log that will come: nothing of it is there, and `start` is the codec of its first byte, as the
+ * image has it. `bytes` is mapped so that RECORD_MAX_BYTES from any place on are contiguous;
+ * `ring` is its size, a power of two.
+ */
+void log_reader_open(struct log_reader *reader, const uint8_t *bytes, uint64_t ring,
+                     const struct log_segment *segments, const struct codec *start, position end);
+/*
+ * More is there: up to `length` bytes and `segment_count` segments in all, `end` as above. None may
+ * shrink. `length` minus `consumed` is at most the ring, and no segment is overwritten that the
+ * reader has not entered. Any thread, one at a time, while others replay.
+ */
+void log_reader_extend(struct log_reader *reader, uint64_t length, uint64_t segment_count,
+                       position end);
+uint64_t log_reader_consumed(const struct log_reader *reader);
+/* Segments entered: those below may be overwritten. */
+uint64_t log_reader_entered(const struct log_reader *reader);
+/* The codec that the bytes behind the thread's position are to be decoded with: what a snapshot
+ * of a replaying thread carries (R11). While nobody replays this log. */
+void log_reader_codec(const struct log_reader *reader, struct codec *out);
 
 enum event ev_order_replay(struct thread_state *thread, struct log_reader *reader,
                            struct order *order);

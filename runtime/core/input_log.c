@@ -27,6 +27,7 @@ struct input_log {
     uint64_t *index;  /* place of id at [id & index_mask] */
     uint64_t index_mask;
     packet_id oldest, unsent, next;
+    packet_id uncopied; /* 0: no standby */
     uint64_t incarnation;
     uint32_t epoch;
     uint64_t claimant; /* 0 = nobody since this process began */
@@ -128,16 +129,23 @@ int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
     return 0;
 }
 
+/* The kept packet `id`. */
+static void item_at(const struct input_log *il, packet_id id, struct packet_item *item)
+{
+    uint64_t place = il->index[id & il->index_mask] % il->size;
+    uint32_t room = PACKET_ITEM_HEADER_BYTES + PACKET_MAX_BYTES;
+
+    if (room > il->size - place)
+        room = (uint32_t)(il->size - place);
+    int taken = packet_item_read(il->ring + place, room, item);
+    ASSERT(taken > 0 && item->number == id);
+}
+
 bool input_log_next(const struct input_log *il, struct packet_item *item)
 {
     if (il->claimant == 0 || il->unsent == il->next)
         return false;
-    uint64_t place = il->index[il->unsent & il->index_mask] % il->size;
-    uint32_t room = PACKET_ITEM_HEADER_BYTES + PACKET_MAX_BYTES;
-    if (room > il->size - place)
-        room = (uint32_t)(il->size - place);
-    int taken = packet_item_read(il->ring + place, room, item);
-    ASSERT(taken > 0 && item->number == il->unsent);
+    item_at(il, il->unsent, item);
     return true;
 }
 
@@ -145,6 +153,35 @@ void input_log_sent(struct input_log *il)
 {
     ASSERT(il->unsent < il->next);
     il->unsent++;
+}
+
+int input_log_copy(struct input_log *il, const struct input_claim *claim)
+{
+    if (claim->of != il->incarnation)
+        return -ENODATA;
+    if (claim->from < il->oldest || claim->from > il->next)
+        return -ERANGE;
+    il->uncopied = claim->from;
+    return 0;
+}
+
+bool input_log_copy_next(const struct input_log *il, struct packet_item *item)
+{
+    if (il->uncopied == 0 || il->uncopied == il->next)
+        return false;
+    item_at(il, il->uncopied, item);
+    return true;
+}
+
+void input_log_copied(struct input_log *il)
+{
+    ASSERT(il->uncopied != 0 && il->uncopied < il->next);
+    il->uncopied++;
+}
+
+void input_log_copy_stop(struct input_log *il)
+{
+    il->uncopied = 0;
 }
 
 int input_log_truncate(struct input_log *il, uint32_t epoch, packet_id first)
@@ -159,6 +196,8 @@ int input_log_truncate(struct input_log *il, uint32_t epoch, packet_id first)
     il->dropped = first == il->next ? il->written : il->index[first & il->index_mask];
     if (il->unsent < first)
         il->unsent = first;
+    if (il->uncopied < first)
+        il->uncopied = 0;
     ASSERT(il->dropped <= il->written);
     return 0;
 }
@@ -171,6 +210,7 @@ void input_log_state(const struct input_log *il, struct input_log_state *out)
         .oldest = il->oldest,
         .next = il->next,
         .unsent = il->unsent,
+        .uncopied = il->uncopied,
         .accepted = il->accepted,
         .refused_full = il->refused_full,
         .bytes_used = il->written - il->dropped,

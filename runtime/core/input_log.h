@@ -1,6 +1,7 @@
 /*
  * The input logger's protocol: number every packet that enters, keep a copy until a committed
- * snapshot no longer needs it, feed the reigning NF (R15, R16, R17).
+ * snapshot no longer needs it, feed the reigning NF (R15, R16, R17), and copy it all to a hot
+ * standby.
  *
  * Bounded: a fixed ring of bytes. When it is full nothing more is accepted: the network in front
  * may drop, as it always may; nothing numbered is ever dropped. One thread at a time.
@@ -43,7 +44,19 @@ int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
 bool input_log_next(const struct input_log *il, struct packet_item *item);
 void input_log_sent(struct input_log *il);
 
-/* A snapshot was committed that needs no input below `first` (from the reigning epoch only). */
+/*
+ * A hot standby is copied every input of `claim` on, from another place of the same ring: what the
+ * reigning NF is fed does not depend on it. One at a time: the last one asked. -ENODATA, -ERANGE as
+ * above. A reign of its own ends it (the standby claims what it was not copied).
+ */
+int input_log_copy(struct input_log *il, const struct input_claim *claim);
+/* Next packet to copy; false when there is none, or nobody is copied to. Advance with _copied. */
+bool input_log_copy_next(const struct input_log *il, struct packet_item *item);
+void input_log_copied(struct input_log *il);
+void input_log_copy_stop(struct input_log *il);
+
+/* A snapshot was committed that needs no input below `first` (from the reigning epoch only). A
+ * standby that was not copied all below by then is no longer copied to (input_log_state). */
 int input_log_truncate(struct input_log *il, uint32_t epoch, packet_id first);
 
 struct input_log_state {
@@ -51,6 +64,7 @@ struct input_log_state {
     uint32_t epoch;
     packet_id oldest, next; /* kept: [oldest, next) */
     packet_id unsent;       /* first not yet sent to the reigning NF */
+    packet_id uncopied;     /* first not yet copied to the standby; 0: there is none */
     uint64_t accepted, refused_full, bytes_used, bytes_total;
 };
 void input_log_state(const struct input_log *il, struct input_log_state *out);

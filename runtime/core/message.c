@@ -100,6 +100,7 @@ static void w_mark(struct writer *writer, const struct snapshot_mark *mark)
     w_array(writer, mark->effects, mark->threads);
     w64(writer, mark->inputs_of);
     w64(writer, mark->inputs_from);
+    w8(writer, mark->replayed);
 }
 
 /* ---- reader ---- */
@@ -124,6 +125,14 @@ static uint8_t r8(struct reader *reader)
 {
     const uint8_t *space = r_space(reader, 1);
     return space ? *space : 0;
+}
+
+static bool r_bool(struct reader *reader)
+{
+    uint8_t byte = r8(reader);
+    if (byte > 1)
+        reader->bad = true;
+    return byte == 1;
 }
 
 static uint16_t r16(struct reader *reader)
@@ -197,15 +206,18 @@ static void r_mark(struct reader *reader, struct snapshot_mark *out)
     r_array(reader, out->effects, out->threads);
     out->inputs_of = r64(reader);
     out->inputs_from = r64(reader);
+    out->replayed = r_bool(reader);
 }
 
 /* ---- bodies, each pair side by side ---- */
 
 static void w_hello(struct writer *writer, const struct message_hello *hello)
 {
-    if (hello->role != ROLE_MASTER && hello->role != ROLE_BACKUP)
+    if ((hello->role != ROLE_MASTER && hello->role != ROLE_BACKUP) ||
+        hello->standby >= STANDBY_KINDS)
         writer->error = -EINVAL;
     w8(writer, hello->role);
+    w8(writer, hello->standby);
     w_bytes(writer, hello->mac, 6);
     w64(writer, hello->claimant);
     w_text(writer, hello->identity, sizeof hello->identity);
@@ -214,10 +226,12 @@ static void w_hello(struct writer *writer, const struct message_hello *hello)
 static void r_hello(struct reader *reader, struct message_hello *hello)
 {
     hello->role = r8(reader);
+    hello->standby = r8(reader);
     r_copy(reader, hello->mac, 6);
     hello->claimant = r64(reader);
     r_text(reader, hello->identity, sizeof hello->identity);
-    if (hello->role != ROLE_MASTER && hello->role != ROLE_BACKUP)
+    if ((hello->role != ROLE_MASTER && hello->role != ROLE_BACKUP) ||
+        hello->standby >= STANDBY_KINDS)
         reader->bad = true;
 }
 
@@ -278,10 +292,7 @@ static void w_image_begin(struct writer *writer, const struct message_image_begi
 static void r_image_begin(struct reader *reader, struct message_image_begin *begin)
 {
     r_mark(reader, &begin->mark);
-    uint8_t whole = r8(reader);
-    begin->whole = whole == 1;
-    if (whole > 1)
-        reader->bad = true;
+    begin->whole = r_bool(reader);
     begin->description_bytes = r_count(reader, MESSAGE_MAX_BYTES);
     begin->description = r_space(reader, begin->description_bytes);
 }
@@ -312,34 +323,31 @@ static void r_image_pages(struct reader *reader, struct message_image_pages *pag
         reader->bad = true;
 }
 
-#define STORED_SEGMENTS_MAX                                                                        \
-    (sizeof((struct message_stored_log *)0)->segments / sizeof(struct log_segment))
-
-/* What log_reader_init relies on: segments ascend from offset 0; the piece lies within the log. */
-static bool stored_fits(const struct message_stored_log *log, uint32_t segments)
+/* What a log reader relies on: segments ascend and lie within the piece. */
+static bool stored_fits(const struct message_stored_log *log)
 {
     uint64_t end;
-    if (segments > STORED_SEGMENTS_MAX || (segments > 0 && log->segments[0].offset != 0))
+    if (log->thread >= THREADS_MAX || log->segment_count > STORED_SEGMENTS_MAX ||
+        __builtin_add_overflow(log->offset, log->length, &end))
         return false;
-    for (uint32_t i = 1; i < segments; i++)
-        if (log->segments[i].offset < log->segments[i - 1].offset)
+    for (uint32_t i = 0; i < log->segment_count; i++)
+        if (log->segments[i].offset < (i ? log->segments[i - 1].offset : log->offset) ||
+            log->segments[i].offset > end)
             return false;
-    if (segments > 0 && log->segments[segments - 1].offset > log->total)
-        return false;
-    return log->thread < THREADS_MAX && !__builtin_add_overflow(log->offset, log->length, &end) &&
-           end <= log->total;
+    return true;
 }
 
 static void w_stored_log(struct writer *writer, const struct message_stored_log *log)
 {
-    uint32_t segments = log->offset == 0 ? log->segment_count : 0;
-    if (!stored_fits(log, segments))
+    if (!stored_fits(log))
         writer->error = -EINVAL;
     w32(writer, log->thread);
-    w64(writer, log->total);
     w64(writer, log->offset);
-    w32(writer, segments);
-    for (uint32_t i = 0; i < segments && !writer->error; i++) {
+    w64(writer, log->to);
+    w64(writer, log->held);
+    w64(writer, log->effects);
+    w32(writer, log->segment_count);
+    for (uint32_t i = 0; i < log->segment_count && !writer->error; i++) {
         w64(writer, log->segments[i].offset);
         w64(writer, log->segments[i].start);
     }
@@ -350,8 +358,10 @@ static void w_stored_log(struct writer *writer, const struct message_stored_log 
 static void r_stored_log(struct reader *reader, struct message_stored_log *log)
 {
     log->thread = r32(reader);
-    log->total = r64(reader);
     log->offset = r64(reader);
+    log->to = r64(reader);
+    log->held = r64(reader);
+    log->effects = r64(reader);
     log->segment_count = r_count(reader, STORED_SEGMENTS_MAX);
     for (uint32_t i = 0; i < log->segment_count; i++) {
         log->segments[i].offset = r64(reader);
@@ -359,8 +369,22 @@ static void r_stored_log(struct reader *reader, struct message_stored_log *log)
     }
     log->length = r_count(reader, MESSAGE_MAX_BYTES);
     log->bytes = r_space(reader, log->length);
-    if (!stored_fits(log, log->segment_count) || (log->offset > 0 && log->segment_count > 0))
+    if (!stored_fits(log))
         reader->bad = true;
+}
+
+static void w_progress(struct writer *writer, const struct message_progress *progress)
+{
+    w_positions(writer, &progress->positions);
+    if (writer->error)
+        return;
+    w_array(writer, progress->consumed, progress->positions.threads);
+}
+
+static void r_progress(struct reader *reader, struct message_progress *progress)
+{
+    r_positions(reader, &progress->positions);
+    r_array(reader, progress->consumed, progress->positions.threads);
 }
 
 static void w_takeover(struct writer *writer, const struct takeover *takeover)
@@ -425,6 +449,7 @@ static void w_body(struct writer *writer, const struct message *message)
         w_text(writer, message->refuse.text, sizeof message->refuse.text);
         break;
     case MESSAGE_REIGN:
+    case MESSAGE_COPY:
         w64(writer, message->reign.claimant);
         w64(writer, message->reign.claim.of);
         w64(writer, message->reign.claim.from);
@@ -444,12 +469,17 @@ static void w_body(struct writer *writer, const struct message *message)
     case MESSAGE_CUT:
         w_cut(writer, &message->cut);
         break;
+    case MESSAGE_PROGRESS:
+        w_progress(writer, &message->progress);
+        break;
     case MESSAGE_RESUME:
         w_resume(writer, &message->resume);
         break;
     case MESSAGE_IMAGE_END:
     case MESSAGE_IMAGE_STORED:
     case MESSAGE_COMMITTED:
+    case MESSAGE_FOLLOW:
+    case MESSAGE_STANDBY:
     case MESSAGE_TRUNCATE:
     case MESSAGE_EFFECTS:
         if (message->number.thread >= THREADS_MAX)
@@ -481,6 +511,7 @@ static void r_body(struct reader *reader, struct message *message)
         r_text(reader, message->refuse.text, sizeof message->refuse.text);
         break;
     case MESSAGE_REIGN:
+    case MESSAGE_COPY:
         message->reign.claimant = r64(reader);
         message->reign.claim.of = r64(reader);
         message->reign.claim.from = r64(reader);
@@ -500,12 +531,17 @@ static void r_body(struct reader *reader, struct message *message)
     case MESSAGE_CUT:
         r_cut(reader, &message->cut);
         break;
+    case MESSAGE_PROGRESS:
+        r_progress(reader, &message->progress);
+        break;
     case MESSAGE_RESUME:
         r_resume(reader, &message->resume);
         break;
     case MESSAGE_IMAGE_END:
     case MESSAGE_IMAGE_STORED:
     case MESSAGE_COMMITTED:
+    case MESSAGE_FOLLOW:
+    case MESSAGE_STANDBY:
     case MESSAGE_TRUNCATE:
     case MESSAGE_EFFECTS:
         message->number.number = r64(reader);
@@ -589,6 +625,10 @@ const char *message_kind_name(enum message_kind kind)
         [MESSAGE_EFFECTS] = "effects",
         [MESSAGE_RESUME] = "resume",
         [MESSAGE_IMAGE_STORED] = "image_stored",
+        [MESSAGE_FOLLOW] = "follow",
+        [MESSAGE_COPY] = "copy",
+        [MESSAGE_PROGRESS] = "progress",
+        [MESSAGE_STANDBY] = "standby",
     };
     return kind < MESSAGE_KINDS && names[kind] ? names[kind] : "unknown";
 }

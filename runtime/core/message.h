@@ -13,7 +13,7 @@
 #include "input_log.h"
 #include "output_log.h"
 
-#define MESSAGE_VERSION 3u
+#define MESSAGE_VERSION 4u
 #define MESSAGE_MAX_BYTES (4u << 20) /* after the length field */
 #define MESSAGE_HEADER_BYTES 12u     /* length field included */
 #define IMAGE_PAGE_BYTES 4096u
@@ -37,8 +37,8 @@ enum message_kind {
     MESSAGE_COMMITTED,     /* OL -> master, backup: snapshot `number` is the base (R13) */
     MESSAGE_WANT_SNAPSHOT, /* logger -> master: it fills up; or a new OL needs a base (R16) */
     MESSAGE_TAKEOVER,      /* OL -> backup: struct takeover */
-    MESSAGE_STORED_LOG,    /* OL -> backup: a piece of one thread's log since the base */
-    MESSAGE_STORED_END,    /* OL -> backup: all logs handed out */
+    MESSAGE_STORED_LOG,    /* OL -> backup: the next piece of one thread's log since the base */
+    MESSAGE_STORED_END,    /* OL -> backup: all logs of the dead master handed out */
     MESSAGE_CUT,           /* backup -> OL */
     MESSAGE_GO,      /* OL -> backup: the cut is committed, go live; or the answer to RESUME */
     MESSAGE_EFFECTS, /* NF -> OL: effects performed (R18) */
@@ -46,13 +46,22 @@ enum message_kind {
     MESSAGE_IMAGE_STORED, /* OL -> master: image `number` is here whole, not yet committed; only of
                              an OL without a base, whose logs alone make nothing stable: until the
                              commit only what lies below its mark is, and no other image begins */
+    MESSAGE_FOLLOW,   /* OL -> hot standby: base `number` is in place; replay what comes from now on */
+    MESSAGE_COPY,     /* hot standby -> IL: copy me the inputs of this claim, as they enter */
+    MESSAGE_PROGRESS, /* backup -> OL: how far its replay is; more pieces may come */
+    MESSAGE_STANDBY,  /* OL -> master: 1: a standby follows and makes the snapshots; 0: none does */
     MESSAGE_KINDS
 };
 
 enum role { ROLE_MASTER = 1, ROLE_BACKUP = 2 };
 
+/* How a backup waits. Hot: it replays while the master lives. Check: the same, and never takes
+ * over. */
+enum standby { STANDBY_COLD, STANDBY_HOT, STANDBY_CHECK, STANDBY_KINDS };
+
 struct message_hello {
     uint8_t role;
+    uint8_t standby;                   /* enum standby; of a master: COLD */
     uint8_t mac[6];                    /* of the NF's end of the link */
     uint64_t claimant;                 /* random, names this process */
     char identity[IDENTITY_MAX_BYTES]; /* build, layout, options, CPU: compared as text (G8) */
@@ -85,7 +94,7 @@ struct message_refuse {
     char text[REFUSAL_MAX_BYTES];
 };
 
-struct message_reign {
+struct message_reign { /* and COPY */
     uint64_t claimant;
     struct input_claim claim; /* NF: feed me that; the IL answers with what it will feed */
 };
@@ -103,14 +112,27 @@ struct message_image_pages {
     const uint8_t *bytes;
 };
 
+/*
+ * Offsets count from the base: the first piece has 0, and is decoded with the codec that the
+ * image carries for that thread. At most STREAM_RING_BYTES may lie between what the backup told to
+ * have consumed (PROGRESS) and the end of a piece.
+ */
 struct message_stored_log {
     uint32_t thread;
-    uint64_t total;         /* bytes of this thread's log in all */
-    uint64_t offset;        /* of this piece */
-    uint32_t segment_count; /* all segments, repeated in the first piece only (offset 0) */
-    struct log_segment segments[64];
+    uint64_t offset;        /* of this piece in the thread's stream */
+    position to;            /* with this piece every record at or below is there (R3) */
+    uint64_t held;          /* outputs of the thread that the OL has, contiguous (R14) */
+    uint64_t effects;       /* of the thread, performed (R18) */
+    uint32_t segment_count; /* where the codec is reset, within this piece or at its end */
+    struct log_segment segments[STORED_SEGMENTS_MAX];
     uint32_t length;
     const uint8_t *bytes;
+};
+#define STREAM_RING_BYTES (4u << 20) /* of each thread, at the backup */
+
+struct message_progress {
+    struct positions positions;     /* replayed */
+    uint64_t consumed[THREADS_MAX]; /* bytes of each thread's stream that nobody will read again */
 };
 
 struct message_cut {
@@ -119,8 +141,8 @@ struct message_cut {
     uint64_t effects[THREADS_MAX];
 };
 
-struct message_number { /* IMAGE_END, IMAGE_STORED, COMMITTED: snapshot; TRUNCATE: packet_id;
-                           EFFECTS */
+struct message_number { /* IMAGE_END, IMAGE_STORED, COMMITTED, FOLLOW: snapshot; TRUNCATE:
+                           packet_id; EFFECTS; STANDBY */
     uint64_t number;
     uint32_t thread; /* EFFECTS */
 };
@@ -136,6 +158,7 @@ struct message {
         struct message_image_begin image_begin;
         struct message_image_pages image_pages;
         struct message_stored_log stored_log;
+        struct message_progress progress;
         struct message_cut cut;
         struct takeover takeover;
         struct resume resume;

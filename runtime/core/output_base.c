@@ -36,18 +36,19 @@ static void base_install(struct output_log *ol, const struct snapshot_mark *mark
         struct output_thread *thread = &ol->thread[t];
         size_t before = thread->log.length;
 
-        stored_log_drop(&thread->log, positions_get(&mark->positions, t));
+        stored_log_drop(&thread->log, positions_get(&mark->positions, t), !mark->replayed);
         ol->log_bytes -= before - thread->log.length;
         if (thread->satisfied < mark->outputs[t])
             thread->satisfied = mark->outputs[t];
     }
 }
 
-/* A mark that is no segment start of every log cannot become a base: its master is at fault. */
+/* A mark outside what a log holds cannot become a base: who made it is at fault. */
 static bool mark_droppable(const struct output_log *ol, const struct snapshot_mark *mark)
 {
     for (uint32_t t = 0; t < ol->threads; t++)
-        if (!stored_log_can_drop(&ol->thread[t].log, positions_get(&mark->positions, t)))
+        if (!stored_log_can_drop(&ol->thread[t].log, positions_get(&mark->positions, t),
+                                 !mark->replayed))
             return false;
     return true;
 }

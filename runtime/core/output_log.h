@@ -19,6 +19,7 @@
 
 #include "event.h"
 #include "frame.h"
+#include "stored_log.h"
 
 struct output_log;
 
@@ -32,7 +33,7 @@ struct output_log_actions {
     void (*committed)(void *context, uint64_t number);
 };
 
-/* What a snapshot stands for (R11, R13, R15); made at the barrier by the master. */
+/* What a snapshot stands for (R11, R13, R15); made at a barrier, of the master or of a standby. */
 struct snapshot_mark {
     uint64_t number; /* 1, 2, ... within an epoch's reign; never repeats across epochs */
     struct positions positions;
@@ -41,6 +42,8 @@ struct snapshot_mark {
     uint64_t effects[THREADS_MAX];
     uint64_t inputs_of;    /* incarnation of the input logger whose ids these are (R16) */
     packet_id inputs_from; /* every input below was consumed */
+    bool replayed; /* a standby's: the logs go on across it with the codecs in its image; at a
+                      master's own barrier they begin anew */
 };
 
 /*
@@ -108,12 +111,16 @@ struct takeover {
 /* The master is dead or cut off. -ENOENT: no base yet. */
 int output_log_takeover(struct output_log *ol, struct takeover *out);
 /*
- * The stored log of `thread` since the base; valid until the next output_log_* call. The first
- * segment starts at offset 0 and base.positions; further ones stand where a later barrier (its
- * snapshot not committed) or a go-live reset the codec.
+ * The stored log of `thread` since the base; valid until the next output_log_* call. Segments stand
+ * where a barrier (its snapshot not committed, or not yet) or a go-live reset the codec; before the
+ * first one it is the base's.
  */
-const uint8_t *output_log_stored(const struct output_log *ol, uint32_t thread, size_t *length,
-                                 const struct log_segment **segments, size_t *segment_count);
+const struct stored_log *output_log_stored(const struct output_log *ol, uint32_t thread);
+/* Outputs of `thread` received, contiguous, and its effects performed. */
+uint64_t output_log_arrived(const struct output_log *ol, uint32_t thread);
+uint64_t output_log_effects_done(const struct output_log *ol, uint32_t thread);
+/* The present base; number 0: none. */
+const struct snapshot_mark *output_log_base(const struct output_log *ol);
 /*
  * The backup's cut: positions C, output and effect counters within C. -ESTALE: wrong epoch.
  * Afterwards chunks and packets under the new epoch are accepted; each thread's next chunk

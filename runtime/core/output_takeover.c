@@ -22,16 +22,25 @@ int output_log_takeover(struct output_log *ol, struct takeover *out)
     return 0;
 }
 
-const uint8_t *output_log_stored(const struct output_log *ol, uint32_t thread, size_t *length,
-                                 const struct log_segment **segments, size_t *segment_count)
+const struct stored_log *output_log_stored(const struct output_log *ol, uint32_t thread)
 {
     ASSERT(thread < THREADS_MAX);
-    const struct stored_log *log = &ol->thread[thread].log;
+    return &ol->thread[thread].log;
+}
 
-    *length = log->length;
-    *segments = log->segments;
-    *segment_count = log->segment_count;
-    return log->bytes;
+uint64_t output_log_arrived(const struct output_log *ol, uint32_t thread)
+{
+    return ol->thread[thread].arrived;
+}
+
+uint64_t output_log_effects_done(const struct output_log *ol, uint32_t thread)
+{
+    return ol->thread[thread].effects;
+}
+
+const struct snapshot_mark *output_log_base(const struct output_log *ol)
+{
+    return &ol->base;
 }
 
 /* The cut of one thread against its log: within what is stored, and the same outputs counted. */
@@ -41,7 +50,7 @@ static int check_cut(const struct output_log *ol, uint32_t index, position cut, 
     const struct output_thread *thread = &ol->thread[index];
     uint64_t packets;
 
-    if (cut < thread->log.segments[0].start || cut > thread->log.received)
+    if (cut < thread->log.base || cut > thread->log.received)
         return -EBADMSG;
     if (stored_log_find(&thread->log, cut, offset, &packets) < 0)
         return -EBADMSG;

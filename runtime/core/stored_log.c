@@ -11,21 +11,25 @@
 
 void stored_log_init(struct stored_log *log)
 {
-    *log = (struct stored_log){.segment_count = 1, .reset_due = true};
+    *log = (struct stored_log){.reset_due = true};
     codec_reset(&log->codec, 0);
+    codec_reset(&log->base_codec, 0);
 }
 
 void stored_log_free(struct stored_log *log)
 {
     free(log->bytes);
+    free(log->checkpoints);
     log->bytes = NULL;
+    log->checkpoints = NULL;
 }
 
 void stored_log_begin(struct stored_log *log, position start)
 {
     ASSERT(log->length == 0 && log->received == 0 && log->reset_due);
-    log->segments[0].start = log->received = start;
+    log->base = log->received = start;
     codec_reset(&log->codec, start);
+    codec_reset(&log->base_codec, start);
 }
 
 static int grow(struct stored_log *log, size_t length)
@@ -66,11 +70,12 @@ static void shrink(struct stored_log *log)
  */
 static int start_segment(struct stored_log *log, position start)
 {
-    struct log_segment *last = &log->segments[log->segment_count - 1];
+    const struct log_segment *last =
+        log->segment_count ? &log->segments[log->segment_count - 1] : NULL;
 
     if (log->parsed != log->length || log->codec.position > start)
         return -EBADMSG;
-    if (last->offset != log->length || last->start != start) {
+    if (last == NULL || last->offset != log->length || last->start != start) {
         if (log->segment_count == STORED_SEGMENTS_MAX)
             return -ENOSPC;
         log->segments[log->segment_count++] =
@@ -79,6 +84,26 @@ static int start_segment(struct stored_log *log, position start)
     codec_reset(&log->codec, start);
     log->reset_due = false;
     return 0;
+}
+
+/* No memory for one costs time only: the search begins at an earlier one. */
+static void checkpoint(struct stored_log *log)
+{
+    size_t last =
+        log->checkpoint_count ? log->checkpoints[log->checkpoint_count - 1].offset : (size_t)0;
+
+    if (log->parsed - last < STORED_CHECKPOINT_BYTES)
+        return;
+    if (log->checkpoint_count == log->checkpoint_room) {
+        size_t room = log->checkpoint_room ? 2 * log->checkpoint_room : 4;
+        struct stored_checkpoint *more = realloc(log->checkpoints, room * sizeof *more);
+        if (more == NULL)
+            return;
+        log->checkpoints = more;
+        log->checkpoint_room = room;
+    }
+    log->checkpoints[log->checkpoint_count++] = (struct stored_checkpoint){
+        .offset = log->parsed, .packets = log->packets, .codec = log->codec};
 }
 
 static int parse(struct stored_log *log, stored_log_record *handler, void *context)
@@ -93,6 +118,9 @@ static int parse(struct stored_log *log, stored_log_record *handler, void *conte
         if (taken < 0)
             return -EBADMSG;
         log->parsed += (size_t)taken;
+        if (record.kind == RECORD_OUT)
+            log->packets += record.count;
+        checkpoint(log);
         int error = handler(context, &record, taken);
         if (error < 0)
             return error;
@@ -131,79 +159,132 @@ int stored_log_append(struct stored_log *log, const struct log_chunk *chunk, con
     return 0;
 }
 
-static size_t find_segment(const struct stored_log *log, position start)
-{
-    size_t i = log->segment_count;
+/* The place of `cut`: first record beyond, packets before, ever, and the codec there. */
+struct place {
+    size_t offset;
+    uint64_t packets;
+    struct codec codec;
+};
 
-    while (i > 0 && log->segments[i - 1].start != start)
-        i--;
-    return i; /* index + 1; 0: none */
+static int find(const struct stored_log *log, position cut, struct place *place)
+{
+    struct record record;
+    size_t segment = 0, nearest = log->checkpoint_count;
+
+    while (nearest > 0 && log->checkpoints[nearest - 1].codec.position > cut)
+        nearest--;
+    if (nearest > 0) {
+        const struct stored_checkpoint *from = &log->checkpoints[nearest - 1];
+        *place = (struct place){from->offset, from->packets, from->codec};
+    } else {
+        *place = (struct place){0, log->base_packets, log->base_codec};
+    }
+    while (segment < log->segment_count && log->segments[segment].offset < place->offset)
+        segment++;
+    for (;;) {
+        for (; segment < log->segment_count && log->segments[segment].offset == place->offset &&
+               log->segments[segment].start <= cut;
+             segment++)
+            codec_reset(&place->codec, log->segments[segment].start);
+        if (place->offset == log->parsed ||
+            (segment < log->segment_count && log->segments[segment].offset == place->offset))
+            return 0;
+        struct codec codec = place->codec;
+        int taken = record_decode(&codec, log->bytes + place->offset, log->parsed - place->offset,
+                                  &record);
+        if (taken <= 0)
+            return -EBADMSG; /* it was parsed once before */
+        if (record.position > cut)
+            return 0;
+        place->codec = codec;
+        if (record.kind == RECORD_OUT)
+            place->packets += record.count;
+        place->offset += (size_t)taken;
+    }
 }
 
-bool stored_log_can_drop(const struct stored_log *log, position start)
+static bool begins_segment(const struct stored_log *log, position start)
 {
-    return find_segment(log, start) > 0 || log->received == start;
+    for (size_t i = 0; i < log->segment_count; i++)
+        if (log->segments[i].start == start)
+            return true;
+    return log->received == start;
 }
 
-void stored_log_drop(struct stored_log *log, position start)
+bool stored_log_can_drop(const struct stored_log *log, position base, bool barrier)
 {
-    size_t found = find_segment(log, start);
-    size_t first = found > 0 ? found - 1 : log->segment_count;
-    size_t offset = found > 0 ? log->segments[first].offset : log->length;
+    struct place place;
 
-    ASSERT(found > 0 || log->received == start);
-    ASSERT(offset <= log->parsed);
+    if (barrier && !begins_segment(log, base))
+        return false;
+    return base >= log->base && base <= log->received && find(log, base, &place) == 0;
+}
+
+static void drop_checkpoints(struct stored_log *log, size_t offset)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < log->checkpoint_count; i++) {
+        if (log->checkpoints[i].offset <= offset)
+            continue;
+        log->checkpoints[kept] = log->checkpoints[i];
+        log->checkpoints[kept++].offset -= offset;
+    }
+    log->checkpoint_count = kept;
+}
+
+void stored_log_drop(struct stored_log *log, position base, bool barrier)
+{
+    struct place place;
+    int error = find(log, base, &place);
+
+    ASSERT(error == 0 && base >= log->base && base <= log->received);
+    size_t offset = place.offset, kept = 0;
     if (log->length > offset)
         memmove(log->bytes, log->bytes + offset, log->length - offset);
     log->length -= offset;
     log->parsed -= offset;
+    log->dropped += offset;
+    log->base = base;
+    log->base_codec = place.codec;
+    log->base_packets = place.packets;
     shrink(log);
-    size_t kept = 0;
-    for (size_t i = first; i < log->segment_count; i++) {
-        log->segments[kept] = log->segments[i];
-        log->segments[kept++].offset -= offset;
-    }
-    if (kept == 0) {
-        log->segments[kept++] = (struct log_segment){.offset = 0, .start = start};
-        log->reset_due = true;
+    for (size_t i = 0; i < log->segment_count; i++) {
+        struct log_segment segment = log->segments[i];
+        if (segment.offset < offset || segment.start < base)
+            continue;
+        segment.offset -= offset;
+        log->segments[kept++] = segment;
     }
     log->segment_count = kept;
-    ASSERT(log->segments[0].offset == 0 && log->segments[0].start == start);
+    log->reset_due |= barrier && kept == 0;
+    drop_checkpoints(log, offset);
 }
 
 int stored_log_find(const struct stored_log *log, position cut, size_t *offset, uint64_t *packets)
 {
-    struct codec codec;
-    struct record record;
-    size_t at = 0, segment = 0;
+    struct place place;
+    int error = find(log, cut, &place);
 
-    *packets = 0;
-    codec_reset(&codec, log->segments[0].start);
-    for (;;) {
-        while (segment < log->segment_count && log->segments[segment].offset == at)
-            codec_reset(&codec, log->segments[segment++].start);
-        if (at == log->parsed)
-            break;
-        int taken = record_decode(&codec, log->bytes + at, log->parsed - at, &record);
-        if (taken <= 0)
-            return -EBADMSG; /* it was parsed once before */
-        if (record.position > cut)
-            break;
-        if (record.kind == RECORD_OUT)
-            *packets += record.count;
-        at += (size_t)taken;
-    }
-    *offset = at;
-    return 0;
+    *offset = place.offset;
+    *packets = place.packets - log->base_packets;
+    return error;
 }
 
 void stored_log_cut(struct stored_log *log, position cut, size_t offset)
 {
-    ASSERT(offset <= log->parsed && cut <= log->received && cut >= log->segments[0].start);
+    ASSERT(offset <= log->parsed && cut <= log->received && cut >= log->base);
+    struct place place;
+    int error = find(log, cut, &place);
+    ASSERT(error == 0 && place.offset == offset);
     log->length = log->parsed = offset;
-    while (log->segment_count > 1 && (log->segments[log->segment_count - 1].offset > offset ||
+    log->packets = place.packets;
+    while (log->segment_count > 0 && (log->segments[log->segment_count - 1].offset > offset ||
                                       log->segments[log->segment_count - 1].start > cut))
         log->segment_count--;
+    while (log->checkpoint_count > 0 &&
+           log->checkpoints[log->checkpoint_count - 1].offset > offset)
+        log->checkpoint_count--;
     codec_reset(&log->codec, cut); /* nothing later than the cut precedes the next segment */
     log->received = cut;
     log->reset_due = true;

@@ -3,8 +3,8 @@
  *
  *   warm       pages of a coming image are staged; COMMITTED puts them where they belong, so a
  *              takeover has nothing left to copy
- *   fetching   TAKEOVER: claim the inputs, collect the stored logs
- *   replaying  threads resume from their contexts and replay until none can go on
+ *   replaying  TAKEOVER: claim the inputs; threads resume from their contexts and replay the stored
+ *              logs as they come, until none can go on
  *   cut        the positions reached go to the output logger; its GO makes us the master
  */
 #include <errno.h>
@@ -138,6 +138,31 @@ void backup_output_lost(void)
 
 /* ---- takeover ---- */
 
+/* The threads go on from their contexts, in replay, as far as logs have come. */
+static void restore(void)
+{
+    uint32_t living = 0;
+    stored_begin();
+    settings_restore();
+    for (uint32_t q = 0; q < QUEUES_MAX; q++)
+        if (IMAGE->queues[q].used)
+            queue_open(q);
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
+        thread_run_open(t, IMAGE->threads[t].core.position);
+        stored_reader_open(t);
+        living += IMAGE->threads[t].lifecycle != THREAD_EXITED;
+    }
+    replay_begin(living);
+    uint32_t threads = IMAGE->thread_count; /* replay may create more */
+    for (uint32_t t = 0; t < threads; t++)
+        if (IMAGE->threads[t].lifecycle != THREAD_EXITED)
+            thread_spawn(t);
+    io.phase = IO_REPLAYING;
+    journal_event(io.journal, "restored", "{s:I,s:I}", "threads", (json_int_t)living, "ns",
+                  (json_int_t)(now_ns() - backup.begun_ns));
+    fault_point(FAULT_BACKUP_RESTORED);
+}
+
 static int take_over(const struct takeover *takeover)
 {
     backup.takeover = *takeover;
@@ -159,35 +184,8 @@ static int take_over(const struct takeover *takeover)
     inputs_begin(takeover->base.inputs_from, backup.base_inputs.next, backup.base_inputs.pending,
                  backup.base_inputs.count);
     io_reign((struct input_claim){takeover->base.inputs_of, takeover->base.inputs_from});
-    io.phase = IO_FETCHING;
     fault_point(FAULT_BACKUP_CLAIMED);
-    return 0;
-}
-
-/* All logs are here: the threads go on from their contexts, in replay. */
-static int restore(void)
-{
-    uint32_t living = 0;
-    fault_point(FAULT_BACKUP_LOGS);
-    stored_complete(&backup.takeover.end);
-    settings_restore();
-    for (uint32_t q = 0; q < QUEUES_MAX; q++)
-        if (IMAGE->queues[q].used)
-            queue_open(q);
-    for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
-        thread_run_open(t, IMAGE->threads[t].core.position);
-        stored_reader_open(t);
-        living += IMAGE->threads[t].lifecycle != THREAD_EXITED;
-    }
-    replay_begin(living);
-    uint32_t threads = IMAGE->thread_count; /* replay may create more */
-    for (uint32_t t = 0; t < threads; t++)
-        if (IMAGE->threads[t].lifecycle != THREAD_EXITED)
-            thread_spawn(t);
-    io.phase = IO_REPLAYING;
-    journal_event(io.journal, "restored", "{s:I,s:I}", "threads", (json_int_t)living, "ns",
-                  (json_int_t)(now_ns() - backup.begun_ns));
-    fault_point(FAULT_BACKUP_RESTORED);
+    restore();
     return 0;
 }
 
@@ -244,13 +242,24 @@ static int go_live(void)
     return 0;
 }
 
+/* More of the logs may come when what came is used up. */
+static bool send_progress(void)
+{
+    static struct message message = {.kind = MESSAGE_PROGRESS};
+    if (!stored_progress(&message.progress))
+        return false;
+    io_send_ol(NULL, &message);
+    return true;
+}
+
 bool backup_step(void)
 {
     if (io.phase != IO_REPLAYING)
         return false;
     ship_collect_replayed();
+    inputs_trim();
     if (!replay_quiescent())
-        return false;
+        return send_progress();
     send_cut();
     return true;
 }
@@ -273,9 +282,11 @@ int backup_message(const struct message *message)
     case MESSAGE_TAKEOVER:
         return io.phase == IO_WARM ? take_over(&message->takeover) : -EBADMSG;
     case MESSAGE_STORED_LOG:
-        return io.phase == IO_FETCHING ? stored_add(&message->stored_log) : -EBADMSG;
+        return io.phase == IO_REPLAYING ? stored_add(&message->stored_log) : -EBADMSG;
     case MESSAGE_STORED_END:
-        return io.phase == IO_FETCHING ? restore() : -EBADMSG;
+        fault_point(FAULT_BACKUP_LOGS);
+        replay_final();
+        return io.phase == IO_REPLAYING ? 0 : -EBADMSG;
     case MESSAGE_GO:
         return io.phase == IO_CUT ? go_live() : -EBADMSG;
     default:

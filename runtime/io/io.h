@@ -16,8 +16,7 @@
 enum io_phase {
     IO_LIVE,      /* master */
     IO_WARM,      /* backup: collects images */
-    IO_FETCHING,  /* takeover: logs come in */
-    IO_REPLAYING, /* takeover: threads replay */
+    IO_REPLAYING, /* takeover: logs come in, threads replay */
     IO_CUT,       /* takeover: the cut is at the output logger */
 };
 

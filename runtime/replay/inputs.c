@@ -1,4 +1,7 @@
-/* See inputs.h. Everything is guarded by `mutex`; entries do not move once added. */
+/*
+ * See inputs.h. Everything is guarded by `mutex`. Inputs lie in a ring of pointers by id; those that
+ * nobody needs any more are freed from its oldest end.
+ */
 #include "replay/inputs.h"
 
 #include <errno.h>
@@ -9,31 +12,46 @@
 #include "core/assert.h"
 #include "process.h"
 
+enum use { WAITS, CONSUMED, DONE };
+
 struct input {
     uint16_t port, length;
-    bool consumed;
+    enum use use;
     uint8_t bytes[];
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
-static struct input **inputs; /* [id - first]; NULL once handed on */
-static size_t count, room, cursor;
-static packet_id first, base_next;
+static struct input **ring; /* [id & (room - 1)] */
+static size_t room;         /* a power of two, or 0 */
+static packet_id oldest, end;
+static packet_id base_next;
 static packet_id *pending; /* at the base, ascending */
 static uint32_t pending_count;
-static uint64_t bytes_kept;
+static uint64_t bytes_kept, bytes_arrived;
+static _Atomic uint32_t awaited; /* threads in inputs_consume for what did not arrive */
 static bool kept;
+
+static struct input **input_at(packet_id id)
+{
+    return &ring[id & (room - 1)];
+}
+
+static void drop_oldest(void)
+{
+    struct input *input = *input_at(oldest++);
+    bytes_kept -= input->length;
+    free(input);
+}
 
 void inputs_begin(packet_id from, packet_id next, const packet_id *unconsumed,
                   uint32_t unconsumed_count)
 {
     pthread_mutex_lock(&mutex);
-    for (size_t i = 0; i < count; i++)
-        free(inputs[i]);
-    count = cursor = 0;
-    bytes_kept = 0;
-    first = from;
+    while (oldest != end)
+        drop_oldest();
+    bytes_kept = bytes_arrived = 0;
+    oldest = end = from;
     base_next = next;
     kept = true;
     free(pending);
@@ -57,42 +75,59 @@ static bool consumed_at_base(packet_id id)
     return id < base_next && bsearch(&id, pending, pending_count, sizeof id, compare_ids) == NULL;
 }
 
+static void make_room(void)
+{
+    if (end - oldest < room)
+        return;
+    size_t more = room ? 2 * room : 4096;
+    struct input **larger = malloc(sizeof *larger * more);
+    if (larger == NULL)
+        process_fail(STATUS_MEMORY, "no memory for the inputs to replay");
+    for (packet_id id = oldest; id != end; id++)
+        larger[id & (more - 1)] = *input_at(id);
+    free(ring);
+    ring = larger;
+    room = more;
+}
+
 int inputs_add(const struct packet_item *item)
 {
-    int result = 0;
-    pthread_mutex_lock(&mutex);
-    if (item->number != first + count) {
-        result = -EBADMSG;
-        goto out;
-    }
-    if (count == room) {
-        room = room ? 2 * room : 4096;
-        inputs = realloc(inputs, sizeof *inputs * room);
-    }
     struct input *input = malloc(sizeof *input + item->length);
-    if (inputs == NULL || input == NULL)
+    if (input == NULL)
         process_fail(STATUS_MEMORY, "no memory for the inputs to replay");
+    pthread_mutex_lock(&mutex);
+    if (item->number != end) {
+        pthread_mutex_unlock(&mutex);
+        free(input);
+        return -EBADMSG;
+    }
+    make_room();
     input->port = item->port;
     input->length = item->length;
-    input->consumed = consumed_at_base(item->number);
+    input->use = consumed_at_base(item->number) ? DONE : WAITS;
     memcpy(input->bytes, item->bytes, item->length);
-    inputs[count++] = input;
+    *input_at(end++) = input;
     bytes_kept += item->length;
-    pthread_cond_broadcast(&arrived);
-out:
+    bytes_arrived += item->length;
+    if (atomic_load(&awaited))
+        pthread_cond_broadcast(&arrived);
     pthread_mutex_unlock(&mutex);
-    return result;
+    return 0;
 }
 
 const uint8_t *inputs_consume(packet_id id, uint16_t *port, uint16_t *length)
 {
     const uint8_t *bytes = NULL;
     pthread_mutex_lock(&mutex);
-    while (id >= first + count)
+    atomic_fetch_add(&awaited, 1);
+    while (id >= end) {
+        io_kick();
         pthread_cond_wait(&arrived, &mutex);
-    struct input *input = id >= first ? inputs[id - first] : NULL;
-    if (input && !input->consumed) {
-        input->consumed = true;
+    }
+    atomic_fetch_sub(&awaited, 1);
+    struct input *input = id >= oldest ? *input_at(id) : NULL;
+    if (input && input->use == WAITS) {
+        input->use = CONSUMED;
         *port = input->port;
         *length = input->length;
         bytes = input->bytes;
@@ -101,27 +136,48 @@ const uint8_t *inputs_consume(packet_id id, uint16_t *port, uint16_t *length)
     return bytes;
 }
 
+void inputs_done(packet_id id)
+{
+    pthread_mutex_lock(&mutex);
+    ASSERT(id >= oldest && (*input_at(id))->use == CONSUMED);
+    (*input_at(id))->use = DONE;
+    pthread_mutex_unlock(&mutex);
+}
+
+void inputs_trim(void)
+{
+    pthread_mutex_lock(&mutex);
+    while (oldest != end && (*input_at(oldest))->use == DONE)
+        drop_oldest();
+    pthread_mutex_unlock(&mutex);
+}
+
+bool inputs_wanted(uint64_t most_bytes)
+{
+    pthread_mutex_lock(&mutex);
+    bool wanted = bytes_kept < most_bytes || atomic_load(&awaited);
+    pthread_mutex_unlock(&mutex);
+    return wanted;
+}
+
 bool inputs_next(struct packet_item *item)
 {
     bool found = false;
     pthread_mutex_lock(&mutex);
-    for (; cursor < count && inputs[cursor]->consumed; cursor++) {
-        free(inputs[cursor]);
-        inputs[cursor] = NULL;
-    }
-    if (cursor < count) {
-        const struct input *input = inputs[cursor];
-        *item = (struct packet_item){.number = first + cursor,
+    while (oldest != end && (*input_at(oldest))->use != WAITS)
+        drop_oldest();
+    if (oldest != end) {
+        const struct input *input = *input_at(oldest);
+        *item = (struct packet_item){.number = oldest,
                                      .port = input->port,
                                      .length = input->length,
                                      .bytes = input->bytes};
         found = true;
     } else {
         kept = false;
-        free(inputs);
-        inputs = NULL;
-        first += count;
-        count = room = cursor = 0;
+        free(ring);
+        ring = NULL;
+        room = 0;
     }
     pthread_mutex_unlock(&mutex);
     return found;
@@ -130,8 +186,8 @@ bool inputs_next(struct packet_item *item)
 void inputs_pop(void)
 {
     pthread_mutex_lock(&mutex);
-    ASSERT(cursor < count);
-    inputs[cursor]->consumed = true;
+    ASSERT(oldest != end);
+    (*input_at(oldest))->use = DONE;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -139,10 +195,10 @@ uint32_t inputs_waiting(packet_id *ids)
 {
     uint32_t found = 0;
     pthread_mutex_lock(&mutex);
-    for (size_t i = cursor; kept && i < count; i++)
-        if (inputs[i] && !inputs[i]->consumed) {
+    for (packet_id id = oldest; kept && id != end; id++)
+        if ((*input_at(id))->use == WAITS) {
             if (ids)
-                ids[found] = first + i;
+                ids[found] = id;
             found++;
         }
     pthread_mutex_unlock(&mutex);
@@ -153,10 +209,8 @@ uint32_t inputs_discard(void)
 {
     uint32_t discarded = inputs_waiting(NULL);
     pthread_mutex_lock(&mutex);
-    for (; cursor < count; cursor++) {
-        free(inputs[cursor]);
-        inputs[cursor] = NULL;
-    }
+    while (oldest != end)
+        drop_oldest();
     kept = false;
     pthread_mutex_unlock(&mutex);
     return discarded;
@@ -169,10 +223,10 @@ bool inputs_kept(void)
 
 packet_id inputs_end(void)
 {
-    return first + count;
+    return end;
 }
 
 uint64_t inputs_bytes(void)
 {
-    return bytes_kept;
+    return bytes_arrived;
 }

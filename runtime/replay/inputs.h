@@ -1,5 +1,6 @@
 /*
- * The memory of inputs during a takeover: what the input logger feeds again from the base on.
+ * The memory of inputs during replay: what the input logger feeds again from the base on, or copies
+ * to a hot standby as it enters.
  *
  * Replay consumes by id, in the order the logs say. What nobody consumed within the cut is
  * offered again to the live NF: the set, not a suffix (R15).
@@ -17,8 +18,13 @@ void inputs_begin(packet_id first, packet_id next, const packet_id *pending, uin
 /* The next input arrived; ids are contiguous (-EBADMSG otherwise). I/O thread. */
 int inputs_add(const struct packet_item *item);
 /* The bytes of an input that replay receives; waits for it to arrive. NULL: it was consumed
- * before, or never will come. Valid until the go-live. NF threads in replay. */
+ * before. Valid until inputs_done. NF threads in replay. */
 const uint8_t *inputs_consume(packet_id id, uint16_t *port, uint16_t *length);
+void inputs_done(packet_id id);
+/* Frees what replay is done with. I/O thread. */
+void inputs_trim(void);
+/* Are less than `most_bytes` kept, or does replay wait for one that did not arrive? I/O thread. */
+bool inputs_wanted(uint64_t most_bytes);
 
 /* After replay: the oldest input nobody consumed, false when there is none left. I/O thread. */
 bool inputs_next(struct packet_item *item);
@@ -31,6 +37,7 @@ uint32_t inputs_discard(void);
 bool inputs_kept(void);
 /* One past the last input that arrived here. */
 packet_id inputs_end(void);
+/* Bytes that arrived since inputs_begin. */
 uint64_t inputs_bytes(void);
 
 #endif

@@ -18,7 +18,14 @@ static struct {
     _Atomic uint32_t waiting;    /* threads that found nothing to do in this generation */
     uint32_t living;
     uint64_t stirs; /* times everybody was made to ask again */
-    bool quiescent;
+    /* Threads whose log ends, for which only more of it is news: whoever brings it takes them out.
+     */
+    uint32_t ended;
+    struct {
+        bool waits;
+        pthread_cond_t grown;
+    } log[THREADS_MAX];
+    bool final; /* no log will grow */
 } replay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .progress = PTHREAD_COND_INITIALIZER};
 
 _Atomic int32_t replay_watchers;
@@ -52,12 +59,58 @@ uint64_t replay_look(void)
     return atomic_load(&replay.generation);
 }
 
+/* mutex held */
+static bool quiescent(void)
+{
+    return replay.final && replay.waiting + replay.ended == replay.living &&
+           process_mode() == MODE_REPLAY;
+}
+
 static void check_quiescent(void)
 {
-    if (replay.waiting == replay.living && process_mode() == MODE_REPLAY) {
-        replay.quiescent = true;
+    if (quiescent())
         io_wake();
+}
+
+/* mutex held: its log has grown, or will never. */
+static void log_waiter_release(uint32_t thread)
+{
+    if (!replay.log[thread].waits)
+        return;
+    replay.log[thread].waits = false;
+    replay.ended--;
+    pthread_cond_signal(&replay.log[thread].grown);
+}
+
+static void wait_for_log(struct nf_thread *thread)
+{
+    const struct log_reader *reader = &run_of(thread)->reader;
+    uint32_t index = thread->core.index;
+    pthread_mutex_lock(&replay.mutex);
+    if (thread->core.position >= __atomic_load_n(&reader->end, __ATOMIC_ACQUIRE) &&
+        process_mode() == MODE_REPLAY) {
+        replay.log[index].waits = true;
+        replay.ended++;
+        check_quiescent();
+        while (replay.log[index].waits)
+            pthread_cond_wait(&replay.log[index].grown, &replay.mutex);
     }
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+void replay_log_grown(uint32_t thread)
+{
+    pthread_mutex_lock(&replay.mutex);
+    log_waiter_release(thread);
+    pthread_mutex_unlock(&replay.mutex);
+}
+
+void replay_final(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    replay.final = true;
+    check_quiescent();
+    pthread_mutex_unlock(&replay.mutex);
 }
 
 void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
@@ -67,6 +120,10 @@ void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, cons
                      "replay departs from the log: thread %u, position %llu, %s: %s (G6)",
                      thread->core.index, (unsigned long long)(thread->core.position + 1), what,
                      run_of(thread)->reader.why);
+    if (event == EVENT_END) {
+        wait_for_log(thread);
+        return;
+    }
     pthread_mutex_lock(&replay.mutex);
     /* Count first, look second: replay_passed does it the other way round, so one of us sees the
      * other. */
@@ -88,7 +145,6 @@ static void stir(void)
     atomic_fetch_add(&replay.generation, 1);
     atomic_store(&replay.waiting, 0);
     replay.stirs++;
-    replay.quiescent = false;
     pthread_cond_broadcast(&replay.progress);
 }
 
@@ -125,8 +181,10 @@ void replay_begin(uint32_t living)
 {
     pthread_mutex_lock(&replay.mutex);
     replay.living = living;
-    replay.waiting = 0;
-    replay.quiescent = false;
+    replay.waiting = replay.ended = 0;
+    replay.final = false;
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        pthread_cond_init(&replay.log[t].grown, NULL);
     process_set_mode(MODE_REPLAY);
     pthread_mutex_unlock(&replay.mutex);
 }
@@ -134,16 +192,18 @@ void replay_begin(uint32_t living)
 bool replay_quiescent(void)
 {
     pthread_mutex_lock(&replay.mutex);
-    bool quiescent = replay.quiescent;
+    bool is = quiescent();
     pthread_mutex_unlock(&replay.mutex);
-    return quiescent;
+    return is;
 }
 
 void replay_go_live(void)
 {
     pthread_mutex_lock(&replay.mutex);
-    ASSERT(replay.quiescent);
+    ASSERT(quiescent());
     process_set_mode(MODE_RECORD);
     stir();
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        log_waiter_release(t);
     pthread_mutex_unlock(&replay.mutex);
 }

@@ -2,9 +2,9 @@
  * Replay inside the NF process: threads wait for their turn until none can go on.
  *
  * A hook in MODE_REPLAY asks the core whether its event may happen (ev_*_replay). If not, it waits
- * here until another thread has passed something, and asks again. When every living thread waits
- * that way, the logs are exhausted: that is the maximal cut (G3). The threads stay where they are;
- * after the output logger has committed the cut the mode becomes MODE_RECORD, all wake up, and
+ * here until another thread has passed something, and asks again; one whose log ends waits for more
+ * of it. When the logs are all there and every living thread waits, that is the maximal cut (G3).
+ * The threads stay where they are; after the output logger has committed the cut the mode becomes MODE_RECORD, all wake up, and
  * each goes on live from the very hook it stands in.
  */
 #ifndef PALISADE_REPLAY_H
@@ -46,7 +46,11 @@ void replay_thread_gone(void);
 /* ---- I/O thread ---- */
 
 void replay_begin(uint32_t living);
-/* True once every living thread waits. */
+/* More of the thread's log is there. */
+void replay_log_grown(uint32_t thread);
+/* All logs are there to their ends. */
+void replay_final(void);
+/* True once all logs are there and every living thread waits. */
 bool replay_quiescent(void);
 /* MODE_RECORD and wake everybody. */
 void replay_go_live(void);

@@ -359,13 +359,15 @@ static int from_il(void *context, const struct message *message)
 static void stored_take(const struct message_stored_log *piece)
 {
     ASSERT(piece->thread == 0);
-    if (!piece->offset) {
-        stored = malloc(piece->total + 1);
-        stored_length = piece->total;
-        segment_count = piece->segment_count;
-        memcpy(segments, piece->segments, sizeof segments);
-    }
+    if (piece->offset == 0)
+        segment_count = 0;
+    ASSERT(segment_count + piece->segment_count <= STORED_SEGMENTS_MAX);
+    stored_length = piece->offset + piece->length;
+    stored = realloc(stored, stored_length + 1);
     memcpy(stored + piece->offset, piece->bytes, piece->length);
+    memcpy(segments + segment_count, piece->segments,
+           piece->segment_count * sizeof *piece->segments);
+    segment_count += piece->segment_count;
 }
 
 /* A run may hold ballast and state. */

@@ -65,7 +65,7 @@ sim_edit(mutant-r14-double output_log.c
 sim_edit(mutant-r16-base output_log.c "if (ol->base.number == 0)\n        return;" "")
 # R16: released before the new logger's first base
 sim_edit(mutant-r16-release output_log.c "if (ol->base.number == 0)\n        return;"
-  "if (ol->base.number == 0 && ol->thread[0].log.segments[0].start == 0)\n        return;")
+  "if (ol->base.number == 0 && ol->thread[0].log.base == 0)\n        return;")
 # R16: inputs of a dead input logger are taken for its successor's
 sim_edit(mutant-r16-claim input_log.c "claim->of != 0 && claim->of != il->incarnation" "false")
 sim_edit(mutant-r16-marks output_base.c "mark->inputs_of == before->inputs_of && " "")

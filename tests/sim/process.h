@@ -103,7 +103,7 @@ struct shipped_log { /* a LOG frame under way: stable when acknowledged */
 struct replay_thread {
     struct log_reader reader;
     uint8_t *bytes;
-    struct log_segment segments[64];
+    struct log_segment segments[STORED_SEGMENTS_MAX];
     struct id_range ranges[RECORD_RANGES_MAX]; /* received, their bytes not yet here */
     uint32_t range_count;
 };

@@ -21,22 +21,24 @@ void process_replay_begin(struct process *process, const struct takeover *takeov
     replay->takeover = *takeover;
     for (uint32_t t = 0; t < process->nf.threads; t++) {
         struct replay_thread *thread = &replay->thread[t];
-        const struct log_segment *segments;
-        size_t length, count;
-        const uint8_t *bytes = output_log_stored(ol, t, &length, &segments, &count);
+        const struct stored_log *log = output_log_stored(ol, t);
+        const struct thread_state *state = &process->nf.thread[t].state;
+        uint64_t ring = RECORD_MAX_BYTES;
 
-        ASSERT(count >= 1 && count <= 64);
-        if (segments[0].offset != 0 ||
-            segments[0].start != positions_get(&takeover->base.positions, t) ||
-            process->nf.thread[t].state.position != segments[0].start)
+        if (log->base != positions_get(&takeover->base.positions, t) ||
+            state->position != log->base)
             sim_violation("stored log of thread %u starts at %lu, the base stands at %lu", t,
-                          segments[0].start, process->nf.thread[t].state.position);
-        thread->bytes = malloc(length + 1);
-        if (length > 0)
-            memcpy(thread->bytes, bytes, length);
-        memcpy(thread->segments, segments, count * sizeof(*segments));
-        log_reader_init(&thread->reader, thread->bytes, length, thread->segments, count,
-                        positions_get(&takeover->end, t));
+                          log->base, state->position);
+        while (ring < log->length)
+            ring *= 2;
+        thread->bytes = malloc(ring + RECORD_MAX_BYTES);
+        if (log->length > 0)
+            memcpy(thread->bytes, log->bytes, log->length);
+        memcpy(thread->segments, log->segments, sizeof log->segments);
+        log_reader_open(&thread->reader, thread->bytes, ring, thread->segments, &state->codec,
+                        log->base);
+        log_reader_extend(&thread->reader, log->length, log->segment_count,
+                          positions_get(&takeover->end, t));
     }
 }
 

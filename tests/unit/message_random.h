@@ -30,6 +30,7 @@ static inline void mark_make(struct random *random, struct snapshot_mark *mark)
     counters_make(random, mark->effects, mark->threads);
     mark->inputs_of = random_magnitude(random);
     mark->inputs_from = random_magnitude(random);
+    mark->replayed = random_chance(random, 500);
 }
 
 static inline void stored_make(struct random *random, struct message_stored_log *stored)
@@ -37,13 +38,13 @@ static inline void stored_make(struct random *random, struct message_stored_log 
     stored->thread = (uint32_t)random_below(random, THREADS_MAX);
     stored->length = (uint32_t)random_below(random, BULK_BYTES);
     stored->offset = random_chance(random, 500) ? 0 : random_magnitude(random) >> 2;
-    stored->total = stored->offset + stored->length + (random_magnitude(random) >> 2);
-    if (stored->offset > 0)
-        return;
-    stored->segment_count = (uint32_t)random_below(random, 65);
-    for (uint32_t i = 1; i < stored->segment_count; i++) {
-        uint64_t last = stored->segments[i - 1].offset;
-        stored->segments[i].offset = last + random_below(random, stored->total - last + 1) / 2;
+    stored->to = random_magnitude(random);
+    stored->held = random_magnitude(random);
+    stored->effects = random_magnitude(random);
+    stored->segment_count = (uint32_t)random_below(random, STORED_SEGMENTS_MAX + 1);
+    uint64_t last = stored->offset, end = stored->offset + stored->length;
+    for (uint32_t i = 0; i < stored->segment_count; i++) {
+        last = stored->segments[i].offset = last + random_below(random, end - last + 1) / 2;
         stored->segments[i].start = random_magnitude(random);
     }
 }
@@ -58,6 +59,7 @@ static inline void message_make(struct random *random, enum message_kind kind, c
     switch (kind) {
     case MESSAGE_HELLO:
         message->hello.role = (uint8_t)(1 + random_below(random, 2));
+        message->hello.standby = (uint8_t)random_below(random, STANDBY_KINDS);
         random_fill(random, message->hello.mac, 6);
         message->hello.claimant = random_magnitude(random);
         text_make(random, message->hello.identity, sizeof message->hello.identity);
@@ -81,6 +83,7 @@ static inline void message_make(struct random *random, enum message_kind kind, c
         text_make(random, message->refuse.text, sizeof message->refuse.text);
         break;
     case MESSAGE_REIGN:
+    case MESSAGE_COPY:
         message->reign.claimant = random_magnitude(random);
         message->reign.claim.of = random_magnitude(random);
         message->reign.claim.from = random_magnitude(random);
@@ -107,6 +110,10 @@ static inline void message_make(struct random *random, enum message_kind kind, c
         counters_make(random, message->takeover.held, THREADS_MAX);
         counters_make(random, message->takeover.effects, THREADS_MAX);
         break;
+    case MESSAGE_PROGRESS:
+        positions_make(random, &message->progress.positions);
+        counters_make(random, message->progress.consumed, message->progress.positions.threads);
+        break;
     case MESSAGE_CUT:
         positions_make(random, &message->cut.cut);
         counters_make(random, message->cut.outputs, message->cut.cut.threads);
@@ -121,6 +128,8 @@ static inline void message_make(struct random *random, enum message_kind kind, c
     case MESSAGE_IMAGE_END:
     case MESSAGE_IMAGE_STORED:
     case MESSAGE_COMMITTED:
+    case MESSAGE_FOLLOW:
+    case MESSAGE_STANDBY:
     case MESSAGE_EFFECTS:
         message->number.number = random_magnitude(random);
         message->number.thread = (uint32_t)random_below(random, THREADS_MAX);

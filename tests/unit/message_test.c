@@ -160,18 +160,23 @@ Test(message, what_exceeds_a_bound_is_not_encoded)
     m = (struct message){.kind = MESSAGE_STORED_LOG, .stored_log = {.thread = THREADS_MAX}};
     refuse_encoding(&m);
     m = (struct message){.kind = MESSAGE_STORED_LOG,
-                         .stored_log = {.length = 2, .total = 1, .bytes = page}};
+                         .stored_log = {.offset = UINT64_MAX, .length = 2, .bytes = page}};
+    refuse_encoding(&m);
+    m = (struct message){
+        .kind = MESSAGE_STORED_LOG,
+        .stored_log = {.offset = 2, .segment_count = 1, .segments = {{1, 0}}, .bytes = page}};
     refuse_encoding(&m);
     m = (struct message){.kind = MESSAGE_STORED_LOG,
-                         .stored_log = {.total = 9, .segment_count = 1, .segments = {{1, 0}}}};
+                         .stored_log = {.length = 9,
+                                        .segment_count = 3,
+                                        .segments = {{0, 0}, {5, 1}, {4, 2}},
+                                        .bytes = page}};
     refuse_encoding(&m);
-    m = (struct message){
-        .kind = MESSAGE_STORED_LOG,
-        .stored_log = {.total = 9, .segment_count = 3, .segments = {{0, 0}, {5, 1}, {4, 2}}}};
-    refuse_encoding(&m);
-    m = (struct message){
-        .kind = MESSAGE_STORED_LOG,
-        .stored_log = {.total = 9, .segment_count = 2, .segments = {{0, 0}, {10, 1}}}};
+    m = (struct message){.kind = MESSAGE_STORED_LOG,
+                         .stored_log = {.length = 9,
+                                        .segment_count = 2,
+                                        .segments = {{0, 0}, {10, 1}},
+                                        .bytes = page}};
     refuse_encoding(&m);
     m.stored_log.segment_count = 65;
     refuse_encoding(&m);
@@ -194,9 +199,10 @@ Test(message, what_exceeds_a_bound_is_not_decoded)
 {
     uint8_t page[IMAGE_PAGE_BYTES] = {0};
     struct message m = {.kind = MESSAGE_HELLO, .hello = {.role = 1, .identity = "abc"}};
-    cr_assert_eq(decode_changed(&m, 0, 3), -EBADMSG);     /* role */
-    cr_assert_eq(decode_changed(&m, 18, '\0'), -EBADMSG); /* NUL within text */
-    cr_assert_gt(decode_changed(&m, 18, 'x'), 0);
+    cr_assert_eq(decode_changed(&m, 0, 3), -EBADMSG); /* role */
+    cr_assert_eq(decode_changed(&m, 1, STANDBY_KINDS), -EBADMSG);
+    cr_assert_eq(decode_changed(&m, 19, '\0'), -EBADMSG); /* NUL within text */
+    cr_assert_gt(decode_changed(&m, 19, 'x'), 0);
     m = (struct message){.kind = MESSAGE_WELCOME,
                          .welcome = {.port_count = 1, .ports = {{.kind = PORT_TUN}}}};
     cr_assert_eq(decode_changed(&m, 26 + 15, 'x'), -EBADMSG); /* a name without end */
@@ -205,21 +211,22 @@ Test(message, what_exceeds_a_bound_is_not_decoded)
     cr_assert_gt(decode_changed(&m, 26 + 24, PORT_TAP), 0);
     cr_assert_eq(decode_changed(&m, 22, 17), -EBADMSG); /* ports */
     m = (struct message){.kind = MESSAGE_IMAGE_BEGIN, .image_begin = {.description = page}};
-    cr_assert_gt(decode_changed(&m, 32, 1), 0);
+    cr_assert_gt(decode_changed(&m, 33, 1), 0);
     cr_assert_eq(decode_changed(&m, 32, 2), -EBADMSG); /* neither true nor false */
+    cr_assert_eq(decode_changed(&m, 33, 2), -EBADMSG);
     m = (struct message){.kind = MESSAGE_IMAGE_PAGES, .image_pages = {.count = 1, .bytes = page}};
     cr_assert_eq(decode_changed(&m, 0, 1), -EBADMSG); /* not a page address */
     cr_assert_eq(decode_changed(&m, 8, 0), -EBADMSG); /* no page */
     m = (struct message){.kind = MESSAGE_EFFECTS};
     cr_assert_eq(decode_changed(&m, 8, THREADS_MAX), -EBADMSG);
     m = (struct message){.kind = MESSAGE_STORED_LOG,
-                         .stored_log = {.total = 9, .segment_count = 1, .bytes = page}};
+                         .stored_log = {.length = 9, .segment_count = 1, .bytes = page}};
     cr_assert_eq(decode_changed(&m, 0, THREADS_MAX), -EBADMSG);
-    cr_assert_eq(decode_changed(&m, 12, 1), -EBADMSG); /* segments in a later piece */
-    cr_assert_eq(decode_changed(&m, 24, 1), -EBADMSG); /* the first one not at 0 */
-    m.stored_log.segment_count = 0;
-    cr_assert_eq(decode_changed(&m, 12, 10), -EBADMSG); /* beyond the log */
-    cr_assert_gt(decode_changed(&m, 12, 9), 0);
+    cr_assert_eq(decode_changed(&m, 4, 1), -EBADMSG);   /* a segment before the piece */
+    cr_assert_eq(decode_changed(&m, 40, 10), -EBADMSG); /* beyond it */
+    cr_assert_gt(decode_changed(&m, 40, 9), 0);
+    m = (struct message){.kind = MESSAGE_PROGRESS};
+    cr_assert_eq(decode_changed(&m, 0, THREADS_MAX + 1), -EBADMSG);
 }
 
 Test(message, kinds_have_names)

@@ -328,8 +328,7 @@ Test(output_log, a_snapshot_waits_for_logs_outputs_and_effects_below_it)
 
 Test(output_log, logs_after_the_mark_survive_the_commit)
 {
-    const struct log_segment *segments;
-    size_t length, count;
+    const struct stored_log *stored;
 
     first_base();
     write_out(0, 4, 1, 4, 0);
@@ -342,11 +341,11 @@ Test(output_log, logs_after_the_mark_survive_the_commit)
     cr_assert_eq(output_log_snapshot(ol, epoch, &mark), 0);
     cr_assert_eq(send_packet(0, 1), 0);
     cr_assert_eq(committed, 2);
-    output_log_stored(ol, 0, &length, &segments, &count);
-    cr_assert_eq(length, tail);
-    cr_assert_eq(count, 1);
-    cr_assert_eq(segments[0].offset, 0);
-    cr_assert_eq(segments[0].start, 4);
+    stored = output_log_stored(ol, 0);
+    cr_assert_eq(stored->length, tail);
+    cr_assert_eq(stored->segment_count, 1);
+    cr_assert_eq(stored->segments[0].offset, 0);
+    cr_assert_eq(stored->segments[0].start, 4);
     cr_assert_eq(send_packet(0, 2), 0);
     cr_assert_eq(released[0], 2);
 }
@@ -459,8 +458,7 @@ Test(output_log, a_takeover_fences_and_hands_out)
 
 Test(output_log, a_cut_deletes_beyond_and_releases_within)
 {
-    const struct log_segment *segments;
-    size_t length, count;
+    const struct stored_log *stored;
 
     some_past();
     cr_assert_eq(output_log_takeover(ol, &takeover), 0);
@@ -468,17 +466,16 @@ Test(output_log, a_cut_deletes_beyond_and_releases_within)
     cr_assert_eq(released[0], 2, "within the cut: satisfied (R12)");
     cr_assert_eq(state().held, 0, "beyond it: deleted");
     cr_assert_eq(state().received.at[0], 5);
-    output_log_stored(ol, 0, &length, &segments, &count);
+    stored = output_log_stored(ol, 0);
     struct codec codec = {0};
     struct record record;
     size_t offset = 0;
     for (position at = 2; at <= 4; at += 2) {
         offset += (size_t)record_decode(
-            &codec, output_log_stored(ol, 0, &length, &segments, &count) + offset, length - offset,
-            &record);
+            &codec, stored->bytes + offset, stored->length - offset, &record);
         cr_assert_eq(record.position, at);
     }
-    cr_assert_eq(offset, length, "the record at 6 is gone");
+    cr_assert_eq(offset, stored->length, "the record at 6 is gone");
 
     epoch = takeover.epoch;
     sender[0].sent = 5;
@@ -489,9 +486,9 @@ Test(output_log, a_cut_deletes_beyond_and_releases_within)
     cr_assert_eq(send_log(0, 8), 0);
     cr_assert_eq(send_packet(0, 3), 0);
     cr_assert_eq(released[0], 3);
-    output_log_stored(ol, 0, &length, &segments, &count);
-    cr_assert_eq(segments[count - 1].start, 5);
-    cr_assert_eq(segments[count - 1].offset, offset);
+    stored = output_log_stored(ol, 0);
+    cr_assert_eq(stored->segments[stored->segment_count - 1].start, 5);
+    cr_assert_eq(stored->segments[stored->segment_count - 1].offset, offset);
 }
 
 Test(output_log, outputs_that_never_arrived_are_taken_from_the_replay)
@@ -551,8 +548,7 @@ Test(output_log, a_snapshot_on_its_way_dies_with_its_master)
 
 Test(output_log, two_takeovers_without_a_snapshot_between)
 {
-    const struct log_segment *segments;
-    size_t length, count;
+    const struct stored_log *stored;
 
     some_past();
     cr_assert_eq(output_log_takeover(ol, &takeover), 0);
@@ -564,10 +560,10 @@ Test(output_log, two_takeovers_without_a_snapshot_between)
     cr_assert_eq(send_log(0, 9), 0);
     cr_assert_eq(output_log_takeover(ol, &takeover), 0);
     cr_assert_eq(send_cut(8, 2, 3), 0);
-    output_log_stored(ol, 0, &length, &segments, &count);
-    cr_assert_eq(count, 2);
-    cr_assert_eq(segments[0].start, 0);
-    cr_assert_eq(segments[1].start, 5);
+    stored = output_log_stored(ol, 0);
+    cr_assert_eq(stored->segment_count, 2);
+    cr_assert_eq(stored->segments[0].start, 0);
+    cr_assert_eq(stored->segments[1].start, 5);
     epoch = takeover.epoch;
     cr_assert_eq(send_packet(0, 3), 0);
     cr_assert_eq(released[0], 3);

@@ -98,7 +98,8 @@ int64_t effect_emit(struct nf_thread *thread, const char *what, int64_t verdict,
     if (value != 0)
         return value;
     thread->core.effects++;
-    if (!replayed || thread->core.effects > process.effects_done[thread->core.index])
+    uint64_t *done = &process.effects_done[thread->core.index];
+    if (!replayed || thread->core.effects > __atomic_load_n(done, __ATOMIC_RELAXED))
         enqueue(thread, like, pieces, count, replayed);
     return 0;
 }

@@ -113,7 +113,7 @@ void packets_send(struct nf_thread *thread, const struct outgoing *packets, uint
         wait_room(thread, needed);
     uint64_t first, skip = 0;
     if (REPLAYED_ALONE(thread, "send", ev_out_replay(&thread->core, &run->reader, count, &first))) {
-        uint64_t held = process.held[thread->core.index];
+        uint64_t held = __atomic_load_n(&process.held[thread->core.index], __ATOMIC_RELAXED);
         skip = held >= first ? held - first + 1 : 0;
     } else {
         struct positions vor;

@@ -128,6 +128,7 @@ packets_replay(struct nf_thread *thread, uint32_t index, uint32_t limit, packet_
                 return EVENT_DIVERGED;
             }
             sink(context, *received, port, bytes, length);
+            inputs_done(ranges[r].first + i);
             ++*received;
         }
     return EVENT_PASS;

@@ -1,0 +1,149 @@
+/* See log_feed.h. Offsets of a stream count from the base at which the feed began. */
+#include "log_feed.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/assert.h"
+#include "lifeline.h"
+
+#define PIECE_BYTES (256u << 10)
+#define QUEUE_BYTES ((size_t)8 << 20)
+
+void log_feed_begin(struct log_feed *feed, const struct output_log *log)
+{
+    *feed = (struct log_feed){.active = true};
+    for (uint32_t t = 0; t < THREADS_MAX; t++) {
+        const struct stored_log *stored = output_log_stored(log, t);
+        feed->threads[t] = (struct log_feed_thread){.origin = stored->dropped,
+                                                    .to = stored->base,
+                                                    .replayed = stored->base,
+                                                    .next_segment = stored->base};
+    }
+}
+
+void log_feed_end(struct log_feed *feed)
+{
+    feed->active = false;
+}
+
+static uint64_t stream_length(const struct log_feed_thread *thread, const struct stored_log *stored)
+{
+    return stored->dropped + stored->length - thread->origin;
+}
+
+static bool up_to_date(const struct log_feed_thread *thread, const struct output_log *log,
+                       uint32_t index)
+{
+    const struct stored_log *stored = output_log_stored(log, index);
+
+    return thread->sent == stream_length(thread, stored) && thread->to >= stored->received &&
+           thread->held == output_log_arrived(log, index) &&
+           thread->effects == output_log_effects_done(log, index);
+}
+
+/* Segments that begin within the piece, or at its end. */
+static void add_segments(struct log_feed_thread *thread, const struct stored_log *stored,
+                         struct message_stored_log *piece)
+{
+    uint64_t end = piece->offset + piece->length;
+
+    for (size_t i = 0; i < stored->segment_count; i++) {
+        uint64_t offset = stored->dropped + stored->segments[i].offset - thread->origin;
+        position start = stored->segments[i].start;
+        if (start < thread->next_segment || offset > end)
+            continue;
+        ASSERT(offset >= piece->offset);
+        piece->segments[piece->segment_count++] =
+            (struct log_segment){.offset = offset, .start = start};
+        thread->next_segment = start + 1;
+    }
+}
+
+/* The next piece of one thread; false when there is nothing to send, or no room for it there. */
+static bool next_piece(struct log_feed *feed, const struct output_log *log, uint32_t index,
+                       struct message_stored_log *piece)
+{
+    struct log_feed_thread *thread = &feed->threads[index];
+    const struct stored_log *stored = output_log_stored(log, index);
+
+    if (up_to_date(thread, log, index))
+        return false;
+    ASSERT(thread->origin + thread->sent >= stored->dropped);
+    uint64_t left = stream_length(thread, stored) - thread->sent;
+    uint64_t room = thread->consumed + STREAM_RING_BYTES - thread->sent;
+    uint64_t length = left < room ? left : room;
+    if (length == 0 && left > 0)
+        return false;
+    length = length < PIECE_BYTES ? length : PIECE_BYTES;
+    size_t at = (size_t)(thread->origin + thread->sent - stored->dropped);
+    *piece = (struct message_stored_log){
+        .thread = index,
+        .offset = thread->sent,
+        .length = (uint32_t)length,
+        .bytes = length ? stored->bytes + at : (const uint8_t *)"",
+        .held = output_log_arrived(log, index),
+        .effects = output_log_effects_done(log, index),
+    };
+    add_segments(thread, stored, piece);
+    thread->sent += length;
+    if (thread->sent == stream_length(thread, stored) && thread->to < stored->received)
+        thread->to = stored->received;
+    piece->to = thread->to;
+    thread->held = piece->held;
+    thread->effects = piece->effects;
+    feed->bytes += length;
+    return true;
+}
+
+int log_feed_send(struct log_feed *feed, const struct output_log *log, uint32_t epoch,
+                  struct lifeline *line)
+{
+    struct message message = {.kind = MESSAGE_STORED_LOG, .epoch = epoch};
+    int sent = 0;
+
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        while (lifeline_queued(line) < QUEUE_BYTES &&
+               next_piece(feed, log, t, &message.stored_log)) {
+            int error = lifeline_send(line, &message);
+            if (error)
+                return error;
+            sent++;
+        }
+    return sent;
+}
+
+int log_feed_progress(struct log_feed *feed, const struct message_progress *progress)
+{
+    for (uint32_t t = 0; t < progress->positions.threads; t++) {
+        struct log_feed_thread *thread = &feed->threads[t];
+        if (progress->consumed[t] < thread->consumed || progress->consumed[t] > thread->sent ||
+            progress->positions.at[t] < thread->replayed ||
+            progress->positions.at[t] > thread->to)
+            return -EBADMSG;
+        thread->consumed = progress->consumed[t];
+        thread->replayed = progress->positions.at[t];
+    }
+    return 0;
+}
+
+bool log_feed_done(const struct log_feed *feed, const struct output_log *log)
+{
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        if (!up_to_date(&feed->threads[t], log, t))
+            return false;
+    return true;
+}
+
+struct log_feed_lag log_feed_lag(const struct log_feed *feed, const struct output_log *log)
+{
+    struct log_feed_lag lag = {0};
+
+    for (uint32_t t = 0; t < THREADS_MAX; t++) {
+        const struct log_feed_thread *thread = &feed->threads[t];
+        const struct stored_log *stored = output_log_stored(log, t);
+        lag.bytes += stream_length(thread, stored) - thread->consumed;
+        lag.events += stored->received - thread->replayed;
+    }
+    return lag;
+}

@@ -1,0 +1,45 @@
+/*
+ * The stored logs on their way to one backup: from the base on, in pieces, as they become stable.
+ * Cold, that is all of a dead master's at once; hot, it goes on for as long as the standby follows.
+ *
+ * A thread whose stream ring at the backup is full waits by itself: replay of one thread may depend
+ * on any other's log. One thread at a time.
+ */
+#ifndef PALISADE_XDP_LOG_FEED_H
+#define PALISADE_XDP_LOG_FEED_H
+
+#include "core/message.h"
+
+struct lifeline;
+
+struct log_feed_thread {
+    uint64_t origin; /* of the stream, in bytes of the whole log */
+    uint64_t sent, consumed;
+    position to, replayed, next_segment;
+    uint64_t held, effects; /* told */
+};
+
+struct log_feed {
+    bool active;
+    uint64_t bytes; /* sent since it began */
+    struct log_feed_thread threads[THREADS_MAX];
+};
+
+/* From the present base of `log` on. */
+void log_feed_begin(struct log_feed *feed, const struct output_log *log);
+void log_feed_end(struct log_feed *feed);
+/* Sends what fits into the lifeline's queue now. Returns messages sent, or -errno of the line. */
+int log_feed_send(struct log_feed *feed, const struct output_log *log, uint32_t epoch,
+                  struct lifeline *line);
+/* -EBADMSG: it has consumed what it was not sent, or goes back. */
+int log_feed_progress(struct log_feed *feed, const struct message_progress *progress);
+/* Is everything that is stored sent? */
+bool log_feed_done(const struct log_feed *feed, const struct output_log *log);
+
+/* What the backup has still to replay: bytes of log and events. */
+struct log_feed_lag {
+    uint64_t bytes, events;
+};
+struct log_feed_lag log_feed_lag(const struct log_feed *feed, const struct output_log *log);
+
+#endif
