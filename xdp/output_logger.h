@@ -6,10 +6,10 @@
 #ifndef PALISADE_XDP_OUTPUT_LOGGER_H
 #define PALISADE_XDP_OUTPUT_LOGGER_H
 
+#include "core/log_feed.h"
 #include "epoch_file.h"
 #include "held_time.h"
 #include "images.h"
-#include "log_feed.h"
 #include "port_sender.h"
 #include "protection.h"
 #include "stall_json.h"
@@ -89,6 +89,8 @@ void takeover_drain(struct output_logger *ol);
 void takeover_begin(struct output_logger *ol, const char *cause);
 /* The backup died while it replayed. */
 void takeover_again(struct output_logger *ol);
+/* Sends the backup what is stored and it has room for. Returns the messages sent. */
+uint32_t output_feed_logs(struct output_logger *ol, uint32_t epoch);
 /* Once a round in REIGN_LOST and REIGN_REPLAY. Returns the work done. */
 uint32_t takeover_step(struct output_logger *ol);
 int takeover_cut(struct output_logger *ol, struct peer *peer, const struct message *message);

@@ -17,6 +17,7 @@
 #include "core/assert.h"
 #include "output_logger.h"
 
+#define FEED_QUEUE_BYTES ((size_t)8 << 20)
 #define RETRY_NS 500000000
 
 static void no_backup(struct output_logger *ol)
@@ -134,6 +135,20 @@ static void handout_begin(struct output_logger *ol)
     fault_point(FAULT_OL_TAKEOVER);
 }
 
+uint32_t output_feed_logs(struct output_logger *ol, uint32_t epoch)
+{
+    struct message message = {.kind = MESSAGE_STORED_LOG, .epoch = epoch};
+    uint32_t sent = 0;
+
+    while (!ol->backup->leaving && lifeline_queued(ol->backup->line) < FEED_QUEUE_BYTES &&
+           log_feed_next(&ol->feed, ol->log, &message.stored_log)) {
+        peer_send(ol->logger, ol->backup, &message);
+        fault_point(FAULT_OL_LOGS);
+        sent++;
+    }
+    return sent;
+}
+
 uint32_t takeover_step(struct output_logger *ol)
 {
     uint32_t work = 0;
@@ -148,12 +163,8 @@ uint32_t takeover_step(struct output_logger *ol)
     }
     if (ol->reign != REIGN_REPLAY || ol->stored_end || ol->backup->leaving)
         return work;
-    int sent = log_feed_send(&ol->feed, ol->log, ol->takeover.epoch, ol->backup->line);
-    if (sent < 0 && sent != -EPIPE)
-        peer_drop(ol->backup);
-    if (sent > 0)
-        fault_point(FAULT_OL_LOGS);
-    if (sent >= 0 && log_feed_done(&ol->feed, ol->log)) {
+    work += output_feed_logs(ol, ol->takeover.epoch);
+    if (log_feed_done(&ol->feed, ol->log)) {
         const struct message end = {.kind = MESSAGE_STORED_END, .epoch = ol->takeover.epoch};
         peer_send(ol->logger, ol->backup, &end);
         fault_point(FAULT_OL_STORED_END);
@@ -161,7 +172,7 @@ uint32_t takeover_step(struct output_logger *ol)
         journal_event(ol->logger->journal, "logs_sent", "{s:I}", "bytes",
                       (json_int_t)ol->feed.bytes);
     }
-    return work + (sent > 0 ? (uint32_t)sent : 0);
+    return work;
 }
 
 static json_t *cut_json(const struct message_cut *cut)

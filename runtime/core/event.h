@@ -107,8 +107,9 @@ struct log_segment {
  * another replays. The fields of the first group belong to the former.
  */
 struct log_reader {
-    const uint8_t *bytes;               /* owned by the caller; byte n lies at n & mask */
-    const struct log_segment *segments; /* owned by the caller; the n-th at n % STORED_SEGMENTS_MAX */
+    const uint8_t *bytes; /* owned by the caller; byte n lies at n & mask */
+    const struct log_segment
+        *segments; /* owned by the caller; the n-th at n % STORED_SEGMENTS_MAX */
     uint64_t mask;
     uint64_t length;
     uint64_t segment_count;
@@ -116,10 +117,10 @@ struct log_reader {
 
     uint64_t consumed; /* bytes before this one are not needed again; read by the extender */
     uint64_t offset;
-    uint64_t segment;          /* number of the next segment to enter */
-    struct codec codec;        /* of the stream, not of the thread */
-    struct codec before;       /* the same before `next`, its vor only when `next` changed it */
-    bool have;                 /* `next` holds a decoded record not yet consumed */
+    uint64_t segment;    /* number of the next segment to enter */
+    struct codec codec;  /* of the stream, not of the thread */
+    struct codec before; /* the same before `next`, its vor only when `next` changed it */
+    bool have;           /* `next` holds a decoded record not yet consumed */
     struct record next;
     const char *why; /* static text, set with EVENT_DIVERGED */
 };

@@ -46,7 +46,8 @@ enum message_kind {
     MESSAGE_IMAGE_STORED, /* OL -> master: image `number` is here whole, not yet committed; only of
                              an OL without a base, whose logs alone make nothing stable: until the
                              commit only what lies below its mark is, and no other image begins */
-    MESSAGE_FOLLOW,   /* OL -> hot standby: base `number` is in place; replay what comes from now on */
+    MESSAGE_FOLLOW,   /* OL -> hot standby: base `number` is in place; replay what comes from now on
+                       */
     MESSAGE_COPY,     /* hot standby -> IL: copy me the inputs of this claim, as they enter */
     MESSAGE_PROGRESS, /* backup -> OL: how far its replay is; more pieces may come */
     MESSAGE_STANDBY,  /* OL -> master: 1: a standby follows and makes the snapshots; 0: none does */

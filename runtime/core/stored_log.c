@@ -190,8 +190,8 @@ static int find(const struct stored_log *log, position cut, struct place *place)
             (segment < log->segment_count && log->segments[segment].offset == place->offset))
             return 0;
         struct codec codec = place->codec;
-        int taken = record_decode(&codec, log->bytes + place->offset, log->parsed - place->offset,
-                                  &record);
+        int taken =
+            record_decode(&codec, log->bytes + place->offset, log->parsed - place->offset, &record);
         if (taken <= 0)
             return -EBADMSG; /* it was parsed once before */
         if (record.position > cut)
@@ -282,8 +282,7 @@ void stored_log_cut(struct stored_log *log, position cut, size_t offset)
     while (log->segment_count > 0 && (log->segments[log->segment_count - 1].offset > offset ||
                                       log->segments[log->segment_count - 1].start > cut))
         log->segment_count--;
-    while (log->checkpoint_count > 0 &&
-           log->checkpoints[log->checkpoint_count - 1].offset > offset)
+    while (log->checkpoint_count > 0 && log->checkpoints[log->checkpoint_count - 1].offset > offset)
         log->checkpoint_count--;
     codec_reset(&log->codec, cut); /* nothing later than the cut precedes the next segment */
     log->received = cut;

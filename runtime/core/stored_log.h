@@ -27,13 +27,13 @@ struct stored_log {
     size_t length, capacity;
     uint64_t dropped; /* bytes ever dropped: where bytes[0] lies in the whole stream */
     position base;
-    struct codec base_codec; /* of bytes[0] */
-    uint64_t base_packets;   /* of OUT records up to the base, ever */
+    struct codec base_codec;                          /* of bytes[0] */
+    uint64_t base_packets;                            /* of OUT records up to the base, ever */
     struct log_segment segments[STORED_SEGMENTS_MAX]; /* offsets from bytes[0] */
     size_t segment_count;
     struct stored_checkpoint *checkpoints;
     size_t checkpoint_count, checkpoint_room;
-    uint64_t packets; /* of OUT records parsed, ever */
+    uint64_t packets;  /* of OUT records parsed, ever */
     position received; /* R: contiguous */
     bool reset_due;    /* the next chunk has to start a segment: at first and after a cut */
     bool broken;       /* malformed since: nothing more is taken until a cut */

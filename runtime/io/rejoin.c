@@ -20,8 +20,9 @@
 /* HELLO is not given up at the first silence: a logger that reads it after we left would take the
  * end of that connection for our end. */
 #define HELLO_PATIENCE_NS 10000000000
-#define CONNECT_PATIENCE_NS 300000000 /* a SYN was lost: TCP itself would repeat it after seconds  \
-                                       */
+#define CONNECT_PATIENCE_NS                                                                        \
+    300000000 /* a SYN was lost: TCP itself would repeat it after seconds                          \
+               */
 /* That long it may take the one before us on its link device for alive: ourselves, perhaps. */
 #define BUSY_PATIENCE_NS 5000000000
 

@@ -1,6 +1,6 @@
 /*
- * See inputs.h. Everything is guarded by `mutex`. Inputs lie in a ring of pointers by id; those that
- * nobody needs any more are freed from its oldest end.
+ * See inputs.h. Everything is guarded by `mutex`. Inputs lie in a ring of pointers by id; those
+ * that nobody needs any more are freed from its oldest end.
  */
 #include "replay/inputs.h"
 
@@ -168,10 +168,8 @@ bool inputs_next(struct packet_item *item)
         drop_oldest();
     if (oldest != end) {
         const struct input *input = *input_at(oldest);
-        *item = (struct packet_item){.number = oldest,
-                                     .port = input->port,
-                                     .length = input->length,
-                                     .bytes = input->bytes};
+        *item = (struct packet_item){
+            .number = oldest, .port = input->port, .length = input->length, .bytes = input->bytes};
         found = true;
     } else {
         kept = false;

@@ -4,8 +4,8 @@
  * A hook in MODE_REPLAY asks the core whether its event may happen (ev_*_replay). If not, it waits
  * here until another thread has passed something, and asks again; one whose log ends waits for more
  * of it. When the logs are all there and every living thread waits, that is the maximal cut (G3).
- * The threads stay where they are; after the output logger has committed the cut the mode becomes MODE_RECORD, all wake up, and
- * each goes on live from the very hook it stands in.
+ * The threads stay where they are; after the output logger has committed the cut the mode becomes
+ * MODE_RECORD, all wake up, and each goes on live from the very hook it stands in.
  */
 #ifndef PALISADE_REPLAY_H
 #define PALISADE_REPLAY_H

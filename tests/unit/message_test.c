@@ -166,17 +166,15 @@ Test(message, what_exceeds_a_bound_is_not_encoded)
         .kind = MESSAGE_STORED_LOG,
         .stored_log = {.offset = 2, .segment_count = 1, .segments = {{1, 0}}, .bytes = page}};
     refuse_encoding(&m);
-    m = (struct message){.kind = MESSAGE_STORED_LOG,
-                         .stored_log = {.length = 9,
-                                        .segment_count = 3,
-                                        .segments = {{0, 0}, {5, 1}, {4, 2}},
-                                        .bytes = page}};
+    m = (struct message){
+        .kind = MESSAGE_STORED_LOG,
+        .stored_log = {
+            .length = 9, .segment_count = 3, .segments = {{0, 0}, {5, 1}, {4, 2}}, .bytes = page}};
     refuse_encoding(&m);
-    m = (struct message){.kind = MESSAGE_STORED_LOG,
-                         .stored_log = {.length = 9,
-                                        .segment_count = 2,
-                                        .segments = {{0, 0}, {10, 1}},
-                                        .bytes = page}};
+    m = (struct message){
+        .kind = MESSAGE_STORED_LOG,
+        .stored_log = {
+            .length = 9, .segment_count = 2, .segments = {{0, 0}, {10, 1}}, .bytes = page}};
     refuse_encoding(&m);
     m.stored_log.segment_count = 65;
     refuse_encoding(&m);

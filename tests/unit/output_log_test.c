@@ -471,8 +471,8 @@ Test(output_log, a_cut_deletes_beyond_and_releases_within)
     struct record record;
     size_t offset = 0;
     for (position at = 2; at <= 4; at += 2) {
-        offset += (size_t)record_decode(
-            &codec, stored->bytes + offset, stored->length - offset, &record);
+        offset +=
+            (size_t)record_decode(&codec, stored->bytes + offset, stored->length - offset, &record);
         cr_assert_eq(record.position, at);
     }
     cr_assert_eq(offset, stored->length, "the record at 6 is gone");

@@ -5,12 +5,10 @@
  * A thread whose stream ring at the backup is full waits by itself: replay of one thread may depend
  * on any other's log. One thread at a time.
  */
-#ifndef PALISADE_XDP_LOG_FEED_H
-#define PALISADE_XDP_LOG_FEED_H
+#ifndef PALISADE_CORE_LOG_FEED_H
+#define PALISADE_CORE_LOG_FEED_H
 
-#include "core/message.h"
-
-struct lifeline;
+#include "message.h"
 
 struct log_feed_thread {
     uint64_t origin; /* of the stream, in bytes of the whole log */
@@ -21,6 +19,7 @@ struct log_feed_thread {
 
 struct log_feed {
     bool active;
+    uint32_t turn;  /* thread whose piece is next: none keeps out the others */
     uint64_t bytes; /* sent since it began */
     struct log_feed_thread threads[THREADS_MAX];
 };
@@ -28,9 +27,12 @@ struct log_feed {
 /* From the present base of `log` on. */
 void log_feed_begin(struct log_feed *feed, const struct output_log *log);
 void log_feed_end(struct log_feed *feed);
-/* Sends what fits into the lifeline's queue now. Returns messages sent, or -errno of the line. */
-int log_feed_send(struct log_feed *feed, const struct output_log *log, uint32_t epoch,
-                  struct lifeline *line);
+/*
+ * The next piece to send, which counts as sent; false when there is nothing, or no room at the
+ * backup. Its bytes are valid until the next output_log_* call.
+ */
+bool log_feed_next(struct log_feed *feed, const struct output_log *log,
+                   struct message_stored_log *piece);
 /* -EBADMSG: it has consumed what it was not sent, or goes back. */
 int log_feed_progress(struct log_feed *feed, const struct message_progress *progress);
 /* Is everything that is stored sent? */

@@ -2,13 +2,10 @@
 #include "log_feed.h"
 
 #include <errno.h>
-#include <string.h>
 
-#include "core/assert.h"
-#include "lifeline.h"
+#include "assert.h"
 
 #define PIECE_BYTES (256u << 10)
-#define QUEUE_BYTES ((size_t)8 << 20)
 
 void log_feed_begin(struct log_feed *feed, const struct output_log *log)
 {
@@ -96,21 +93,15 @@ static bool next_piece(struct log_feed *feed, const struct output_log *log, uint
     return true;
 }
 
-int log_feed_send(struct log_feed *feed, const struct output_log *log, uint32_t epoch,
-                  struct lifeline *line)
+bool log_feed_next(struct log_feed *feed, const struct output_log *log,
+                   struct message_stored_log *piece)
 {
-    struct message message = {.kind = MESSAGE_STORED_LOG, .epoch = epoch};
-    int sent = 0;
-
-    for (uint32_t t = 0; t < THREADS_MAX; t++)
-        while (lifeline_queued(line) < QUEUE_BYTES &&
-               next_piece(feed, log, t, &message.stored_log)) {
-            int error = lifeline_send(line, &message);
-            if (error)
-                return error;
-            sent++;
-        }
-    return sent;
+    for (uint32_t i = 0; i < THREADS_MAX; i++) {
+        uint32_t thread = feed->turn++ % THREADS_MAX;
+        if (next_piece(feed, log, thread, piece))
+            return true;
+    }
+    return false;
 }
 
 int log_feed_progress(struct log_feed *feed, const struct message_progress *progress)
@@ -118,8 +109,7 @@ int log_feed_progress(struct log_feed *feed, const struct message_progress *prog
     for (uint32_t t = 0; t < progress->positions.threads; t++) {
         struct log_feed_thread *thread = &feed->threads[t];
         if (progress->consumed[t] < thread->consumed || progress->consumed[t] > thread->sent ||
-            progress->positions.at[t] < thread->replayed ||
-            progress->positions.at[t] > thread->to)
+            progress->positions.at[t] < thread->replayed || progress->positions.at[t] > thread->to)
             return -EBADMSG;
         thread->consumed = progress->consumed[t];
         thread->replayed = progress->positions.at[t];
