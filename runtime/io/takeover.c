@@ -153,6 +153,7 @@ static int go_live(void)
 
 bool backup_step(void)
 {
+    standby_departure_round();
     if (io.phase == IO_FOLLOWING)
         return standby_round();
     if (io.phase != IO_REPLAYING)
