@@ -11,6 +11,7 @@ from .journal import Journal
 from .processes import Process, cpu_s
 from .topology import logger_address
 
+STANDBY = os.environ.get("PALISADE_STANDBY", "cold")  # for the tests: how their backups wait
 SNAPSHOT_MS = 200
 BUSY = 67  # STATUS_BUSY of runtime/core/status.h
 LOGGERS = {"il": "input-logger", "ol": "output-logger"}
@@ -31,7 +32,7 @@ class Part(Process):
 class Cold:
     """Mode cold: loggers, master, and a backup that waits for a snapshot and the logs."""
 
-    standby = "cold"  # how the backups wait that are started from now on
+    standby = STANDBY  # how the backups wait that are started from now on
     loggers = ("palisade-input-logger", "palisade-output-logger")
     links = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}  # of each seat
 

@@ -60,6 +60,8 @@ static int from_output_logger(void *context, const struct message *message)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (io.phase != IO_LIVE)
         return backup_message(message);
+    if (message->kind == MESSAGE_STANDBY)
+        protect_standby(message->number.number != 0);
     if (message->kind == MESSAGE_COMMITTED)
         protect_committed(message->number.number);
     else if (message->kind == MESSAGE_IMAGE_STORED)
@@ -74,6 +76,8 @@ static int from_output_logger(void *context, const struct message *message)
 static int from_input_logger(void *context, const struct message *message)
 {
     (void)context;
+    if (message->kind == MESSAGE_REFUSE && message->refuse.status == STATUS_BEHIND)
+        standby_start_over("%s", message->refuse.text);
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (message->kind == MESSAGE_REIGN)
