@@ -21,13 +21,15 @@
 
 #define LOGGER_PATIENCE_MS 1000
 
-/* As main got them. */
+/* As main got them. libc's own environ is the master's once its image is in place. */
 static char *const *arguments;
+static char **environment;
 static sigset_t signals;
 
 void standby_arguments(char *const *argv)
 {
     arguments = argv;
+    environment = environ;
     pthread_sigmask(SIG_BLOCK, NULL, &signals);
 }
 
@@ -117,6 +119,6 @@ void standby_start_over(const char *format, ...)
     await_logger(&io.il_line, &process.options.il, process.options.il_port);
     close_range(3, UINT32_MAX, CLOSE_RANGE_CLOEXEC);
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
-    execv("/proc/self/exe", arguments);
+    execve("/proc/self/exe", arguments, environment);
     process_fail(STATUS_KERNEL, "cannot start this standby over: %s", strerror(errno));
 }
