@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "core/assert.h"
+#include "replay/departure.h"
 
 static struct {
     pthread_mutex_t mutex;
@@ -116,10 +117,7 @@ void replay_final(void)
 void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
 {
     if (event == EVENT_DIVERGED)
-        process_fail(STATUS_DIVERGED,
-                     "replay departs from the log: thread %u, position %llu, %s: %s (G6)",
-                     thread->core.index, (unsigned long long)(thread->core.position + 1), what,
-                     run_of(thread)->reader.why);
+        replay_departed(thread, what);
     if (event == EVENT_END) {
         wait_for_log(thread);
         return;
