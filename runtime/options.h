@@ -23,6 +23,7 @@ struct option_link {
 };
 
 enum option_role { OPTION_ROLE_OFF, OPTION_ROLE_MASTER, OPTION_ROLE_BACKUP };
+enum option_standby { OPTION_STANDBY_COLD, OPTION_STANDBY_HOT, OPTION_STANDBY_CHECK };
 enum option_unmodelled { OPTION_UNMODELLED_REFUSE, OPTION_UNMODELLED_ALLOW };
 enum option_io { OPTION_IO_LINKS, OPTION_IO_MEMORY };
 

@@ -201,6 +201,7 @@ HOOK int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int
     if (process.options.role == OPTION_ROLE_BACKUP) {
         /* The heap comes with the image; its address is what counts. */
         process.heap = (struct heap *)HEAP_BASE;
+        standby_arguments(argv);
         io_connect(ROLE_BACKUP, argv + 1);
         fault_point(FAULT_BACKUP_JOINED);
         journal_event(io.journal, "ready", "{s:s,s:I}", "role", "backup", "pid",

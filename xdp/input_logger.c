@@ -27,11 +27,12 @@ struct input_logger {
     struct epoch_file *epochs;
     uint64_t incarnation;
     struct peer *reigning; /* NULL: nobody is fed */
+    struct peer *standby;  /* hot: gets a copy of everything; NULL: there is none */
     bool collecting;       /* somebody reigned, and did not end its reign */
     bool full;             /* the ring has no room for a batch: frames stay in the socket */
     bool wanted;           /* WANT_SNAPSHOT sent since the last TRUNCATE */
-    struct stall ring_full, feed_waits;
-    uint64_t dropped_idle, dropped_long, dropped_full, reigns, stale, wants;
+    struct stall ring_full, feed_waits, copy_waits;
+    uint64_t dropped_idle, dropped_long, dropped_full, reigns, copies, stale, wants;
 };
 
 static enum status start(struct logger *logger, char *why)
@@ -139,6 +140,13 @@ static void greeted(struct logger *logger, struct peer *peer)
     fault_point(FAULT_IL_WELCOME);
 }
 
+static void copy_stop(struct input_logger *il, int64_t now_ns)
+{
+    il->standby = NULL;
+    input_log_copy_stop(il->log);
+    stall_note(&il->copy_waits, false, now_ns);
+}
+
 static int reign(struct logger *logger, struct peer *peer, const struct message *message)
 {
     struct input_logger *il = logger->state;
@@ -176,6 +184,8 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
         return peer_refuse(logger, peer, STATUS_DISK, "the epoch cannot be written to %s: %s",
                            logger->options.state, strerror(-error));
     fault_point(FAULT_IL_REIGN_WRITTEN);
+    if (peer == il->standby)
+        copy_stop(il, logger->now_ns);
     il->reigning = peer;
     il->collecting = logger->reign_open = true;
     il->wanted = false;
@@ -190,6 +200,27 @@ static int reign(struct logger *logger, struct peer *peer, const struct message 
     journal_event(logger->journal, "reign", "{s:I,s:I,s:s}", "epoch", (json_int_t)epoch, "first",
                   (json_int_t)claim.from, "link", peer->device->name);
     fault_point(FAULT_IL_REIGN_ANSWERED);
+    return 0;
+}
+
+/* A hot standby asks for what the master is fed, from its base on. */
+static int copy(struct logger *logger, struct peer *peer, const struct message_reign *asked)
+{
+    struct input_logger *il = logger->state;
+
+    if (asked->claimant != peer->claimant || peer == il->reigning)
+        return peer_refuse(logger, peer, STATUS_PROTOCOL, "COPY makes no sense here");
+    if (il->standby && il->standby != peer && !il->standby->leaving)
+        return peer_refuse(logger, peer, STATUS_BUSY, "another standby follows");
+    if (input_log_copy(il->log, &asked->claim))
+        return peer_refuse(logger, peer, STATUS_BEHIND,
+                           "the packets from %llu on are no longer kept: start over from a newer "
+                           "base",
+                           (unsigned long long)asked->claim.from);
+    il->standby = peer;
+    il->copies++;
+    journal_event(logger->journal, "copies", "{s:I,s:s}", "first", (json_int_t)asked->claim.from,
+                  "link", peer->device->name);
     return 0;
 }
 
@@ -219,8 +250,10 @@ static int message(struct logger *logger, struct peer *peer, const struct messag
     switch (message->kind) {
     case MESSAGE_REIGN:
         return reign(logger, peer, message);
-    case MESSAGE_TRUNCATE:
-        error = peer == il->reigning
+    case MESSAGE_COPY:
+        return copy(logger, peer, &message->reign);
+    case MESSAGE_TRUNCATE: /* the standby's when it makes the snapshots */
+        error = peer == il->reigning || peer == il->standby
                     ? input_log_truncate(il->log, message->epoch, message->number.number)
                     : -ESTALE;
         il->stale += error == -ESTALE;
@@ -256,6 +289,8 @@ static void lost(struct logger *logger, struct peer *peer, int error)
     struct input_logger *il = logger->state;
     const char *cause = error == -EPIPE ? "closed" : error == -ETIMEDOUT ? "silent" : "refused";
 
+    if (peer == il->standby)
+        copy_stop(il, logger->now_ns);
     journal_event(logger->journal, peer == il->reigning ? "master_lost" : "backup_lost", "{s:s}",
                   "cause", cause);
     if (peer != il->reigning)
@@ -266,30 +301,51 @@ static void lost(struct logger *logger, struct peer *peer, int error)
 
 /* ---- the round ---- */
 
-/* Packs what the reigning NF has not been sent into frames, as far as its window allows. */
-static uint32_t feed(struct input_logger *il, int64_t now_ns)
+/* What is on its way to an NF: the reigning one, or its standby. */
+struct feed {
+    bool (*next)(const struct input_log *il, struct packet_item *item);
+    void (*sent)(struct input_log *il);
+};
+static const struct feed feed_reigning = {input_log_next, input_log_sent};
+static const struct feed feed_standby = {input_log_copy_next, input_log_copied};
+
+/* Packs what the NF has not been sent into frames, as far as its window allows. */
+static uint32_t feed(struct input_log *log, const struct feed *feed, struct peer *peer,
+                     struct stall *waits, int64_t now_ns)
 {
-    struct link *link = wire_link(il->reigning->device->wire);
+    struct link *link = wire_link(peer->device->wire);
     struct packet_item item;
     uint32_t frames = 0;
 
-    while (frames < FEED_FRAMES && input_log_next(il->log, &item)) {
+    while (frames < FEED_FRAMES && feed->next(log, &item)) {
         uint8_t *payload = link_reserve(link);
         if (!payload)
             break;
         uint32_t length = 0, wrote;
-        while (input_log_next(il->log, &item) &&
+        while (feed->next(log, &item) &&
                (wrote = packet_item_write(payload + length, FRAME_PAYLOAD_MAX_BYTES - length,
                                           &item)) > 0) {
             length += wrote;
-            input_log_sent(il->log);
+            feed->sent(log);
         }
         ASSERT(length > 0);
         link_commit(link, FRAME_INPUT, 0, 0, length);
         frames++;
     }
-    stall_note(&il->feed_waits, link_window_full(link) && input_log_next(il->log, &item), now_ns);
+    stall_note(waits, link_window_full(link) && feed->next(log, &item), now_ns);
     return frames;
+}
+
+/* What it needs was truncated: it stood still for as long as the ring is deep. */
+static void standby_behind(struct logger *logger)
+{
+    struct input_logger *il = logger->state;
+    struct input_log_state state;
+
+    input_log_state(il->log, &state);
+    if (state.uncopied == 0)
+        peer_refuse(logger, il->standby, STATUS_BEHIND,
+                    "this standby fell behind the packets that are kept");
 }
 
 /* Only a snapshot lets us forget; the NF makes none by itself for long, or never (snapshot_ms). */
@@ -300,7 +356,7 @@ static void want_snapshot(struct logger *logger)
     if (il->wanted || !input_log_wants_snapshot(il->log))
         return;
     const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = epoch_of(il)};
-    peer_send(logger, il->reigning, &want);
+    peer_send(logger, il->standby ? il->standby : il->reigning, &want);
     il->wanted = true;
     il->wants++;
 }
@@ -313,8 +369,12 @@ static uint32_t step(struct logger *logger)
     if (work)
         fault_point(FAULT_IL_NUMBERED);
     if (il->reigning && !il->reigning->leaving) {
-        work += feed(il, logger->now_ns);
+        work += feed(il->log, &feed_reigning, il->reigning, &il->feed_waits, logger->now_ns);
         want_snapshot(logger);
+    }
+    if (il->standby && !il->standby->leaving) {
+        work += feed(il->log, &feed_standby, il->standby, &il->copy_waits, logger->now_ns);
+        standby_behind(logger);
     }
     return work;
 }
@@ -344,16 +404,18 @@ static void counters(struct logger *logger, json_t *counters)
                   (json_int_t)state.refused_full, "bytes_used", (json_int_t)state.bytes_used,
                   "bytes_total", (json_int_t)state.bytes_total));
     json_object_set_new(counters, "input",
-                        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "dropped_idle",
+                        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b}", "dropped_idle",
                                   (json_int_t)il->dropped_idle, "dropped_long",
                                   (json_int_t)il->dropped_long, "dropped_full",
                                   (json_int_t)il->dropped_full, "reigns", (json_int_t)il->reigns,
-                                  "stale_truncates", (json_int_t)il->stale, "wants",
-                                  (json_int_t)il->wants, "fed", il->reigning != NULL));
+                                  "copies", (json_int_t)il->copies, "stale_truncates",
+                                  (json_int_t)il->stale, "wants", (json_int_t)il->wants, "fed",
+                                  il->reigning != NULL, "copied", il->standby != NULL));
     json_object_set_new(counters, "waits",
-                        json_pack("{s:o,s:o}", "ring_full",
+                        json_pack("{s:o,s:o,s:o}", "ring_full",
                                   stall_json(&il->ring_full, logger->now_ns), "feed",
-                                  stall_json(&il->feed_waits, logger->now_ns)));
+                                  stall_json(&il->feed_waits, logger->now_ns), "copy",
+                                  stall_json(&il->copy_waits, logger->now_ns)));
 }
 
 int main(int argc, char **argv)

@@ -38,7 +38,8 @@ struct peer {
     bool greeted;  /* WELCOME sent, the link is up */
     bool leaving;  /* to be dropped by the loop */
     enum role role;
-    uint32_t epoch; /* a master that comes back: under which it reigns; else 0 (R16) */
+    enum standby standby; /* of a backup */
+    uint32_t epoch;       /* a master that comes back: under which it reigns; else 0 (R16) */
     uint64_t claimant;
     char identity[IDENTITY_MAX_BYTES];
     int64_t accepted_ns, serviced_ns;

@@ -12,6 +12,7 @@ enum key {
     KEY_LINK = 'l',
     KEY_CONTROL = 'c',
     KEY_MEMORY = 'm',
+    KEY_LAG = 'a',
     KEY_STATE = 's',
     KEY_JOURNAL = 'j',
     KEY_QUEUE = 'q',
@@ -89,6 +90,11 @@ static error_t option_parse(int key, char *text, struct argp_state *state)
     case KEY_MEMORY:
         options->memory_bytes = number_parse(state, "memory", text, 1, MEMORY_MIB_MAX) << 20;
         return 0;
+    case KEY_LAG:
+        if (!parsing->defaults->output)
+            return ARGP_ERR_UNKNOWN;
+        options->lag_bytes = number_parse(state, "lag", text, 1, LAG_KIB_MAX) << 10;
+        return 0;
     case KEY_STATE:
         options->state = text;
         return 0;
@@ -154,6 +160,10 @@ void options_parse(struct options *options, const struct options_defaults *defau
          "Bound of what is kept: packets and logs; the output logger keeps images of as much "
          "again (default 256)",
          0},
+        {"lag", KEY_LAG, "KIB", defaults->output ? 0 : OPTION_HIDDEN,
+         "Bound of the logs that a hot standby has still to replay: beyond it the network function "
+         "is slowed down (default 1024)",
+         0},
         {"state", KEY_STATE, "DIRECTORY", 0, "Where the epoch is kept; must survive a reboot", 0},
         {"journal", KEY_JOURNAL, "FILE", 0, "Append what happens as JSON lines", 0},
         {"queue", KEY_QUEUE, "N", 0, "Queue of the ports' devices to use", 0},
@@ -178,6 +188,7 @@ void options_parse(struct options *options, const struct options_defaults *defau
         .control = defaults->control,
         .queue = defaults->queue,
         .memory_bytes = (uint64_t)MEMORY_MIB_DEFAULT << 20,
+        .lag_bytes = (uint64_t)LAG_KIB_DEFAULT << 10,
     };
     environment_parse(options, defaults->program);
     argp_err_exit_status = STATUS_USAGE;

@@ -12,6 +12,8 @@
 #define LINKS_MAX 16u
 #define MEMORY_MIB_DEFAULT 256u
 #define MEMORY_MIB_MAX (1u << 20)
+#define LAG_KIB_DEFAULT 1024u
+#define LAG_KIB_MAX (1u << 20)
 
 struct options {
     struct port_option ports[PORTS_MAX];
@@ -21,6 +23,7 @@ struct options {
     uint16_t control;
     uint32_t queue;
     uint64_t memory_bytes;
+    uint64_t lag_bytes;  /* of the output logger */
     const char *state;   /* directory */
     const char *journal; /* file, or NULL */
     bool forget;         /* what an open reign left behind is given up */

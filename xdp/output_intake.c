@@ -97,11 +97,21 @@ static void image_stored(struct output_logger *ol, struct peer *peer, uint64_t n
     fault_point(FAULT_OL_IMAGE_STORED);
 }
 
+/* What the master had under way when a standby began to follow, which makes the snapshots now. */
+static bool image_skipped(struct output_logger *ol, enum message_kind kind)
+{
+    if (!ol->standby.follows && kind == MESSAGE_IMAGE_BEGIN)
+        ol->standby.skips = false;
+    return ol->standby.follows || ol->standby.skips;
+}
+
 static int image_message(struct output_logger *ol, struct peer *peer, const struct message *message)
 {
     const struct snapshot_mark *mark;
     int error;
 
+    if (peer == ol->master && image_skipped(ol, message->kind))
+        return 0;
     if (message->epoch != ol->epoch)
         return peer_refuse(ol->logger, peer, STATUS_FENCED, "image of epoch %u, the present is %u",
                            message->epoch, ol->epoch);
@@ -133,13 +143,15 @@ static int image_message(struct output_logger *ol, struct peer *peer, const stru
     return 0;
 }
 
+static bool of_image(enum message_kind kind)
+{
+    return kind == MESSAGE_IMAGE_BEGIN || kind == MESSAGE_IMAGE_PAGES || kind == MESSAGE_IMAGE_END;
+}
+
 static int master_message(struct output_logger *ol, struct peer *peer,
                           const struct message *message)
 {
-    bool image = message->kind == MESSAGE_IMAGE_BEGIN || message->kind == MESSAGE_IMAGE_PAGES ||
-                 message->kind == MESSAGE_IMAGE_END;
-
-    if (image && ol->reign == REIGN_MASTER)
+    if (of_image(message->kind) && ol->reign == REIGN_MASTER)
         return image_message(ol, peer, message);
     switch (message->kind) {
     case MESSAGE_RESUME:
@@ -171,15 +183,20 @@ int output_message(struct output_logger *ol, struct peer *peer, const struct mes
     if (peer == ol->master)
         return master_message(ol, peer, message);
     if (message->kind == MESSAGE_PROGRESS && ol->feed.active) {
-        if (log_feed_progress(&ol->feed, &message->progress))
+        if (standby_progress(ol, &message->progress))
             return peer_refuse(logger, peer, STATUS_PROTOCOL,
                                "PROGRESS beyond what this backup was sent");
         return 0;
     }
     if (message->kind == MESSAGE_CUT)
         return takeover_cut(ol, peer, message);
-    if (message->kind == MESSAGE_REFUSE)
+    if (of_image(message->kind) && peer == ol->backup && ol->standby.follows)
+        return ol->reign == REIGN_MASTER ? image_message(ol, peer, message) : 0;
+    if (message->kind == MESSAGE_REFUSE) {
+        if (message->refuse.status == STATUS_DIVERGED && peer == ol->backup)
+            standby_departed(ol);
         return 0;
+    }
     return peer_refuse(logger, peer, STATUS_PROTOCOL, "%s from a backup",
                        message_kind_name(message->kind));
 }

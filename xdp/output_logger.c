@@ -82,9 +82,12 @@ static void action_committed(void *context, uint64_t number)
         fault_point(FAULT_OL_RESUMED_BASE);
     ol->commits++;
     ol->wanted = ol->imaging = ol->resumed = false;
+    standby_based(ol);
     if (ol->master)
         peer_send(ol->logger, ol->master, &message);
     fault_point(FAULT_OL_COMMITTED_MASTER);
+    if (ol->standby.follows)
+        peer_send(ol->logger, ol->backup, &message);
     journal_event(ol->logger->journal, "image_committed", "{s:I,s:I}", "number", (json_int_t)number,
                   "bytes", (json_int_t)bytes);
 }
@@ -117,6 +120,7 @@ void output_reign_reset(struct output_logger *ol)
     if (ol->open)
         return_await(ol);
     ol->ended = ol->wanted = ol->imaging = ol->resumed = false;
+    ol->standby.follows = ol->standby.mistrusted = false;
     if (!log_create(ol)) {
         logger_say(ol->logger, "out of memory for the logs");
         logger_end(ol->logger, STATUS_MEMORY);
@@ -166,6 +170,7 @@ static enum status start(struct logger *logger, char *why)
     }
     for (uint32_t i = 0; i < logger->options.port_count; i++)
         ol->senders[i].port = &logger->ports[i];
+    ol->standby.wake_ns = INT64_MAX;
     ol->images = images_create(logger->options.memory_bytes);
     ol->times = held_time_create();
     if (!ol->images || !ol->times || !log_create(ol)) {
@@ -304,6 +309,7 @@ static void lost(struct logger *logger, struct peer *peer, int error)
     const char *cause = error == -EPIPE ? "closed" : error == -ETIMEDOUT ? "silent" : "refused";
 
     if (peer == ol->backup) {
+        standby_lost(ol);
         images_feed_stop(ol->images);
         stall_note(&ol->feed_waits, false, logger->now_ns);
         ol->backup = NULL;
@@ -405,7 +411,8 @@ static void credit_set(struct output_logger *ol)
         else
             ol->trickle_wake_ns = ol->trickle_ns;
     }
-    link_set_credit(link, frames < LINK_WINDOW_FRAMES ? (uint32_t)frames : LINK_WINDOW_FRAMES);
+    uint32_t most = frames < LINK_WINDOW_FRAMES ? (uint32_t)frames : LINK_WINDOW_FRAMES;
+    link_set_credit(link, standby_credit(ol, most, received));
 }
 
 static uint32_t step(struct logger *logger)
@@ -414,21 +421,23 @@ static uint32_t step(struct logger *logger)
     uint32_t work = 0;
 
     if (ol->reign == REIGN_MASTER && !ol->master->leaving) {
+        work += standby_step(ol);
         credit_set(ol);
         if (!ol->wanted && output_log_wants_snapshot(ol->log)) {
             const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = ol->epoch};
-            peer_send(logger, ol->master, &want);
+            peer_send(logger, ol->standby.follows ? ol->backup : ol->master, &want);
             ol->wanted = true;
             ol->wants++;
         }
     }
-    if (ol->backup && !ol->backup->leaving && ol->backup->greeted) {
+    if (ol->backup && !ol->backup->leaving && ol->backup->greeted && !ol->standby.follows) {
         int sent = images_feed(ol->images, ol->epoch, ol->backup->line);
         if (sent < 0 && sent != -EPIPE)
             peer_drop(ol->backup);
         work += sent > 0 ? (uint32_t)sent : 0;
         stall_note(&ol->feed_waits, lifeline_queued(ol->backup->line) > 0, logger->now_ns);
-        if (ol->reign == REIGN_MASTER && images_base(ol->images) && images_fed(ol->images))
+        if (ol->reign == REIGN_MASTER && ol->backup->standby == STANDBY_COLD &&
+            !ol->standby.mistrusted && images_base(ol->images) && images_fed(ol->images))
             protection_gained(&ol->protection, logger->journal, logger->now_ns);
     }
     if (ol->reign == REIGN_LOST || ol->reign == REIGN_REPLAY)
@@ -449,7 +458,8 @@ static int64_t next_wake(struct logger *logger)
     if (ol->reign == REIGN_ORPHAN)
         return ol->orphan_told_ns;
     if (ol->reign == REIGN_MASTER)
-        return ol->trickle_wake_ns;
+        return ol->trickle_wake_ns < ol->standby.wake_ns ? ol->trickle_wake_ns
+                                                         : ol->standby.wake_ns;
     return ol->reign == REIGN_LOST && !ol->raised ? ol->retry_ns : INT64_MAX;
 }
 
@@ -471,6 +481,7 @@ static void counters(struct logger *logger, json_t *counters)
     }
     json_object_set_new(counters, "senders", ports);
     json_object_set_new(counters, "output_log", counters_output_log(ol->log));
+    json_object_set_new(counters, "standby", standby_json(ol));
     json_object_set_new(counters, "held_time", held_time_json(ol->times));
     json_object_set_new(counters, "waits",
                         json_pack("{s:o,s:o}", "memory_full",

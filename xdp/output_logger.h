@@ -25,6 +25,21 @@ enum reign {
     REIGN_REPLAY,  /* `backup` got TAKEOVER and replays */
 };
 
+/* The backup, when it is hot: output_standby.c. */
+struct output_standby {
+    bool follows;
+    bool skips;        /* what still comes of an image that the master had begun */
+    bool mistrusted;   /* the base may be of a standby that departed from the log */
+    uint32_t in_a_row; /* departures */
+    int64_t follow_ns; /* not before */
+    struct log_feed_lag lag;
+    int64_t moved_ns; /* last PROGRESS */
+    int64_t trickle_ns, wake_ns;
+    uint64_t trickle_until;
+    uint64_t count, departures;
+    struct stall lag_waits;
+};
+
 struct output_logger {
     struct logger *logger;
     struct output_log *log;
@@ -61,6 +76,7 @@ struct output_logger {
     struct log_feed feed;
     bool stored_end;
 
+    struct output_standby standby;
     struct protection protection;
     uint64_t takeovers, commits, wants, stale_frames, unexpected_frames;
     struct stall memory_full, feed_waits;
@@ -74,6 +90,21 @@ void output_reign_reset(struct output_logger *ol);
 void output_reign_end(struct output_logger *ol);
 /* From now on nobody could take over. */
 void output_unprotected(struct output_logger *ol, const char *cause);
+
+/* ---- output_standby.c ---- */
+
+/* Once a round of a reign: begins to follow, feeds. Returns the messages sent. */
+uint32_t standby_step(struct output_logger *ol);
+/* The backup is lost. */
+void standby_lost(struct output_logger *ol);
+/* It says that its replay departs from the log. */
+void standby_departed(struct output_logger *ol);
+/* There is a new base. */
+void standby_based(struct output_logger *ol);
+int standby_progress(struct output_logger *ol, const struct message_progress *progress);
+/* So many of `frames` may the master ship beyond `received`, so that the lag stays bounded. */
+uint32_t standby_credit(struct output_logger *ol, uint32_t frames, uint64_t received);
+json_t *standby_json(const struct output_logger *ol);
 
 /* ---- output_intake.c ---- */
 

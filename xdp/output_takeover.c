@@ -66,7 +66,7 @@ static void raise_epoch(struct output_logger *ol)
     ol->takeovers++;
     journal_event(logger->journal, "takeover", "{s:I,s:I}", "epoch", (json_int_t)ol->takeover.epoch,
                   "base", (json_int_t)ol->takeover.base.number);
-    if (!ol->backup)
+    if (!ol->backup || ol->backup->leaving)
         no_backup(ol);
 }
 
@@ -110,6 +110,9 @@ void takeover_begin(struct output_logger *ol, const char *cause)
     ol->master = NULL;
     ol->imaging = false;
     images_abandon(ol->images);
+    if (ol->backup && ol->backup->standby == STANDBY_CHECK)
+        peer_refuse(ol->logger, ol->backup, STATUS_NO_BACKUP,
+                    "the master is lost, and standby=check takes nothing over");
     raise_epoch(ol);
 }
 
@@ -129,7 +132,8 @@ static void handout_begin(struct output_logger *ol)
     ol->reign = REIGN_REPLAY;
     ol->raised = false;
     ol->stored_end = false;
-    log_feed_begin(&ol->feed, ol->log);
+    if (!ol->standby.follows)
+        log_feed_begin(&ol->feed, ol->log);
     link_set_epoch(wire_link(ol->backup->device->wire), ol->takeover.epoch, 0);
     peer_send(ol->logger, ol->backup, &message);
     fault_point(FAULT_OL_TAKEOVER);
@@ -156,7 +160,9 @@ uint32_t takeover_step(struct output_logger *ol)
     if (ol->reign == REIGN_LOST) {
         if (!ol->raised && ol->logger->now_ns >= ol->retry_ns)
             raise_epoch(ol);
-        if (ol->raised && ol->backup && !ol->backup->leaving && images_fed(ol->images)) {
+        if (ol->raised && ol->backup && !ol->backup->leaving &&
+            ol->backup->standby != STANDBY_CHECK &&
+            (ol->standby.follows || images_fed(ol->images))) {
             handout_begin(ol);
             work++;
         }
@@ -208,6 +214,8 @@ int takeover_cut(struct output_logger *ol, struct peer *peer, const struct messa
     ol->master = peer;
     ol->backup = NULL;
     ol->reign = REIGN_MASTER;
+    ol->standby.follows = false;
+    log_feed_end(&ol->feed);
     ol->ended = ol->wanted = ol->imaging = false;
     images_feed_stop(ol->images);
     link_set_epoch(wire_link(peer->device->wire), ol->takeover.epoch, ol->takeover.epoch);

@@ -138,14 +138,16 @@ static int hello(struct logger *logger, struct peer *peer, uint32_t epoch,
         !hello->claimant)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "this HELLO makes no sense");
     peer->role = hello->role;
+    peer->standby = hello->standby;
     peer->epoch = hello->role == ROLE_MASTER ? epoch : 0;
     peer->claimant = hello->claimant;
     memcpy(peer->identity, hello->identity, sizeof peer->identity);
     peer->identity[sizeof peer->identity - 1] = 0;
     text_printable(peer->identity);
-    journal_event(logger->journal, "hello", "{s:s,s:s,s:I,s:s}", "role", peer_role_name(peer),
-                  "link", peer->device->name, "epoch", (json_int_t)peer->epoch, "identity",
-                  peer->identity);
+    static const char *const standbys[] = {"cold", "hot", "check"};
+    journal_event(logger->journal, "hello", "{s:s,s:s,s:s,s:I,s:s}", "role", peer_role_name(peer),
+                  "standby", standbys[peer->standby], "link", peer->device->name, "epoch",
+                  (json_int_t)peer->epoch, "identity", peer->identity);
 
     former_let_go(logger, peer);
     if (peer->device->peer)

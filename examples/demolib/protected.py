@@ -11,6 +11,7 @@ from .journal import Journal
 from .processes import Process
 from .topology import logger_address
 
+STANDBY = os.environ.get("PALISADE_STANDBY", "cold")  # how every backup waits
 SNAPSHOT_MS = 200
 BUSY = 67  # STATUS_BUSY of runtime/core/status.h
 LOGGERS = {"il": "input-logger", "ol": "output-logger"}
@@ -85,7 +86,7 @@ class Cold:
         seat = seat or role
         il, ol = (logger_address(device) for device in self.links[seat])
         settings = {"role": role, "il": f"il@{il}", "ol": f"ol@{ol}",
-                    "journal": self._path(f"{name or seat}.jsonl"), "snapshot_ms": SNAPSHOT_MS}
+                    "journal": self._path(f"{name or seat}.jsonl"), "snapshot_ms": SNAPSHOT_MS, "standby": STANDBY}
         return ([program or os.path.join(self.programs, self.program.name),
                  *(options or self.program.options)],
                 {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})

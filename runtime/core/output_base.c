@@ -71,6 +71,11 @@ void output_log_commit_covered(struct output_log *ol)
     }
 }
 
+void output_log_marks_drop(struct output_log *ol)
+{
+    ol->pending_count = 0;
+}
+
 static bool mark_follows(const struct snapshot_mark *mark, const struct snapshot_mark *before)
 {
     if (mark->number <= before->number)

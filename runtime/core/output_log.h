@@ -87,6 +87,9 @@ int output_log_effects(struct output_log *ol, uint32_t epoch, uint32_t thread, u
 /* A snapshot's image has arrived whole; it becomes the base once R13 holds (-> committed). */
 int output_log_snapshot(struct output_log *ol, uint32_t epoch, const struct snapshot_mark *mark);
 
+/* Snapshots that wait to become the base never will: they leave a standby behind that follows. */
+void output_log_marks_drop(struct output_log *ol);
+
 /*
  * Bytes that may still be stored; the caller turns this into link credit. While a snapshot waits
  * for logs or outputs there is always a little: they free more than they take (R13). So the bound

@@ -22,6 +22,7 @@ enum status {
     STATUS_PRIVILEGE = 76,   /* root or a capability is missing */
     STATUS_KERNEL = 77,      /* a kernel feature is missing */
     STATUS_PROTOCOL = 78,    /* the peer speaks another version or nonsense */
+    STATUS_BEHIND = 79,      /* a hot standby fell behind what a logger keeps: it starts over */
 };
 
 #endif

@@ -89,6 +89,7 @@ struct message connect_hello(enum role role, const struct wire *wire)
 {
     struct message message = {.kind = MESSAGE_HELLO, .epoch = io.epoch};
     message.hello.role = (uint8_t)role;
+    message.hello.standby = role == ROLE_BACKUP ? (uint8_t)process.options.standby : 0;
     message.hello.claimant = io.claimant;
     memcpy(message.hello.mac, wire_mac(wire), 6);
     memcpy(message.hello.identity, identity, sizeof identity);

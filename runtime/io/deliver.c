@@ -15,6 +15,7 @@
 #define PACKETS_IN_FRAME_MAX                                                                       \
     256u /* 3,346 payload bytes hold fewer; queue_packets is at least 512 */
 #define DELIVER_BUDGET_FRAMES 64u
+#define STANDBY_INPUT_BYTES (64u << 20) /* kept by one that follows */
 
 static uint64_t touched; /* queues that got something this round */
 _Static_assert(QUEUES_MAX <= 64, "touched has a bit per queue");
@@ -54,6 +55,8 @@ static void input_frame(void *context, const struct frame *frame, const uint8_t 
             process_fail(STATUS_PROTOCOL, "the input logger sent a malformed packet list");
         at += (uint32_t)took;
         if (inputs_kept()) {
+            if (item.number < inputs_end())
+                continue; /* copied to this standby, and fed again after its claim */
             if (inputs_add(&item) != 0)
                 process_fail(STATUS_PROTOCOL, "the input logger sent input %llu where %llu was due",
                              (unsigned long long)item.number, (unsigned long long)inputs_end());
@@ -83,6 +86,8 @@ static uint32_t deliver_kept(void)
 
 bool deliver_wants_frames(void)
 {
+    if (io.phase == IO_FOLLOWING)
+        return inputs_wanted(STANDBY_INPUT_BYTES);
     bool wanted =
         io.phase != IO_LIVE || (rejoin_takes(&io.rejoin) && !inputs_kept() && room_for_frame());
     stall_note(&io.queues_full, !wanted, io.now_ns);

@@ -16,6 +16,7 @@
 enum io_phase {
     IO_LIVE,      /* master */
     IO_WARM,      /* backup: collects images */
+    IO_FOLLOWING, /* hot standby: threads replay what the master does */
     IO_REPLAYING, /* takeover: logs come in, threads replay */
     IO_CUT,       /* takeover: the cut is at the output logger */
 };
@@ -32,6 +33,7 @@ struct io {
     int64_t now_ns;
     int64_t next_snapshot_ns;
     int64_t next_timer_ns;     /* of the NF's timers */
+    int64_t next_progress_ns;  /* of replay, told to the output logger */
     struct rejoin rejoin;      /* what the loggers of this moment allow (R16) */
     uint64_t unclaimed;        /* inputs that no queue wanted */
     uint64_t inputs_discarded; /* of a dead input logger, consumed by nobody (R16) */
@@ -59,6 +61,8 @@ void io_reign(struct input_claim claim);
 __attribute__((noreturn)) void io_run(enum io_phase phase);
 /* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */
 void io_sleep(int timeout_ms);
+/* A last word: waits a little until it is out. */
+void io_goodbye(enum logger_side which, const struct message *message);
 /* Sends to the output logger if it is there; a failure is told by the next logger_service. Always
  * 0: fits snapshot_ship. */
 int io_send_ol(void *context, const struct message *message);
@@ -87,6 +91,8 @@ uint32_t protect_round(void);
 void protect_output_lost(void);
 /* A logger fills up: only a snapshot frees what it keeps. */
 void protect_wanted(enum logger_side who);
+/* A hot standby follows, and makes the snapshots; or none does any more. */
+void protect_standby(bool follows);
 /* Numbers of snapshots, from the output logger. */
 void protect_committed(uint64_t number);
 void protect_go(void);
@@ -99,8 +105,11 @@ void protect_go_live(void);
 /* Logs, then outputs, of all threads into the link. Returns frames made. */
 uint32_t ship_logs(void);
 uint32_t ship_outputs(void);
-/* Moves what replaying threads send out of their rings, to be shipped after the go-live. */
+/* Moves what replaying threads send out of their rings, to be shipped after the go-live; forgets
+ * what the output logger has by now (R14). */
 void ship_collect_replayed(void);
+/* Bytes kept so. */
+uint64_t ship_replayed_bytes(void);
 /* Logs that nobody will want (R16). */
 void ship_discard_logs(void);
 /* A new link: what the old one had not delivered is lost. */
@@ -127,7 +136,30 @@ void deliver_discard(void);
 /* Do inputs kept since a takeover fit into the queues by now? */
 bool deliver_can_hand_on(void);
 
-/* ---- takeover (backup.c) ---- */
+/* ---- what a backup has in place (backup.c) ---- */
+
+/* Messages of an image. 0 or -errno. */
+int backup_image(const struct message *message);
+/* Of the image in place; number 0: none. */
+const struct snapshot_mark *backup_base(void);
+/* Its inputs go to the memory of inputs, which begins there. */
+void backup_inputs_begin(void);
+
+/* ---- a backup that replays (standby.c, takeover.c) ---- */
+
+/* What to execute again. */
+void standby_arguments(char *const *argv);
+/* FOLLOW. */
+int standby_follow(uint32_t epoch, uint64_t base);
+/* Once a round of replay: has a thread departed from the log? */
+void standby_departure_round(void);
+/* Once a round while it follows. Returns true when something moved. */
+bool standby_round(void);
+/* It cannot go on from where it is: begins anew as a fresh backup. */
+__attribute__((noreturn, format(printf, 1, 2))) void standby_start_over(const char *format, ...);
+/* Threads go on from the image's contexts. Returns how many live. */
+uint32_t takeover_replay_begin(void);
+void takeover_progress(void);
 
 /* A waiting backup's output logger is lost: the next one begins with a whole image. */
 void backup_output_lost(void);

@@ -34,6 +34,7 @@
 static struct {
     bool unsaved;     /* this output logger has no base of ours: its logs make nothing stable */
     bool imaged;      /* ... but an image, on the way to it: what that holds is */
+    bool standby;     /* hot: it makes the snapshots */
     bool unprotected; /* effects are performed all the same */
     bool wanted;      /* by the output logger, which fills up, since the last snapshot */
     int64_t snapshot_ns, given_up_ns; /* the last one, the last attempt */
@@ -131,6 +132,8 @@ static bool snapshot_due(void)
         return false;
     if (rejoin_wants_snapshot(&io.rejoin, empty))
         return io.now_ns >= protect.retry_ns;
+    if (protect.standby)
+        return false;
     return !inputs_kept() && (io.now_ns >= io.next_snapshot_ns || urgent());
 }
 
@@ -246,8 +249,18 @@ void protect_image_stored(uint64_t number)
     fault_point(FAULT_MASTER_IMAGE_STORED);
 }
 
+void protect_standby(bool follows)
+{
+    protect.standby = follows;
+    protect.wanted = false;
+    io.next_snapshot_ns = io.now_ns;
+    if (follows && !protect.unsaved)
+        snapshot_abandon();
+}
+
 void protect_committed(uint64_t number)
 {
+    snapshot_numbers_above(number);
     if (!snapshot_committed(number))
         return;
     fault_point(FAULT_MASTER_COMMITTED);
@@ -271,7 +284,7 @@ void protect_output_lost(void)
     ship_discard_logs();
     snapshot_abandon();
     protect.unsaved = true;
-    protect.wanted = false;
+    protect.wanted = protect.standby = false;
     stall_note(&io.image_waits, false, io.now_ns);
     stall_note(&io.window_full, false, io.now_ns);
     protect.imaged = protect.unprotected = false;

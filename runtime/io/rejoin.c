@@ -78,6 +78,8 @@ static void lost(enum logger_side which, int error)
     const char *cause = error == -EPIPE       ? "closed"
                         : error == -ETIMEDOUT ? "silent"
                                               : strerror(-error);
+    if (io.phase == IO_FOLLOWING)
+        standby_start_over("lost the %s logger (%s)", side->name, cause);
     if (io.phase != IO_LIVE && io.phase != IO_WARM)
         process_fail(STATUS_UNREACHABLE,
                      "lost the %s logger (%s) in the middle of a takeover: the state of the dead "

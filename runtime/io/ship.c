@@ -200,12 +200,43 @@ uint32_t ship_outputs(void)
     return frames;
 }
 
+/* What the output logger has by now need not be kept (R14). */
+static void forget_held(uint32_t t)
+{
+    uint64_t held = __atomic_load_n(&process.held[t], __ATOMIC_RELAXED);
+    while (replayed[t].sent < replayed[t].length) {
+        const struct output *entry = (const struct output *)(replayed[t].bytes + replayed[t].sent);
+        if (entry->number > held)
+            break;
+        replayed[t].sent += entry->total;
+    }
+    if (replayed[t].sent < replayed[t].length && replayed[t].sent < replayed[t].length / 2)
+        return;
+    replayed[t].length -= replayed[t].sent;
+    if (replayed[t].length)
+        memmove(replayed[t].bytes, replayed[t].bytes + replayed[t].sent, replayed[t].length);
+    replayed[t].sent = 0;
+}
+
+uint64_t ship_replayed_bytes(void)
+{
+    uint64_t bytes = 0;
+    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
+        bytes += replayed[t].length - replayed[t].sent;
+    return bytes;
+}
+
 void ship_collect_replayed(void)
 {
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
         struct output_ring *ring = &process.runs[t].outputs;
         const struct output *entry;
+        forget_held(t);
         while (ring->bytes && (entry = ring_first(ring)) != NULL) {
+            if (entry->number <= __atomic_load_n(&process.held[t], __ATOMIC_RELAXED)) {
+                ring_pop(ring, entry);
+                continue;
+            }
             if (replayed[t].room - replayed[t].length < entry->total) {
                 replayed[t].room = 2 * replayed[t].room + OUTPUT_RING_BYTES;
                 replayed[t].bytes = realloc(replayed[t].bytes, replayed[t].room);

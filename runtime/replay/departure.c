@@ -106,17 +106,19 @@ static void journal_departure(const struct departure *departure)
             before, json_pack("{s:I,s:s}", "position", (json_int_t)departure->before_at[i], "at",
                               place_text(&departure->before[i], text, sizeof text)));
     journal_event(
-        io.journal, "diverged", "{s:I,s:I,s:s,s:s,s:I,s:s,s:s,s:I,s:o,s:I,s:b,s:s,s:I,s:s}",
-        "thread", (json_int_t)departure->thread, "position", (json_int_t)departure->at, "what",
-        departure->what, "why", departure->why, "site", (json_int_t)departure->place.address,
-        "function", departure->place.function, "file", departure->place.file, "line",
-        (json_int_t)departure->place.line, "before", before, "output",
-        (json_int_t)departure->output, "effect", departure->effect, "port", departure->port,
-        "length", (json_int_t)departure->length, "bytes", hex_of(departure, hex));
+        io.journal, "diverged", "{s:s,s:I,s:I,s:s,s:s,s:I,s:s,s:s,s:I,s:o,s:I,s:b,s:s,s:I,s:s}",
+        "text", departure->text, "thread", (json_int_t)departure->thread, "position",
+        (json_int_t)departure->at, "what", departure->what, "why", departure->why, "site",
+        (json_int_t)departure->place.address, "function", departure->place.function, "file",
+        departure->place.file, "line", (json_int_t)departure->place.line, "before", before,
+        "output", (json_int_t)departure->output, "effect", departure->effect, "port",
+        departure->port, "length", (json_int_t)departure->length, "bytes", hex_of(departure, hex));
 }
 
-void replay_departed(struct nf_thread *thread, const char *what)
+void departure_tell(struct nf_thread *thread, const char *what)
 {
+    static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER; /* held for ever */
+    pthread_mutex_lock(&first);
     struct departure departure = {.thread = thread->core.index,
                                   .at = thread->core.position + 1,
                                   .what = what,
@@ -125,5 +127,5 @@ void replay_departed(struct nf_thread *thread, const char *what)
     take_places(thread, &departure);
     compose(&departure);
     journal_departure(&departure);
-    process_fail(STATUS_DIVERGED, "%s", departure.text);
+    replay_departed(departure.text);
 }

@@ -13,6 +13,7 @@
 #include "replay/replay.h"
 
 #define DEPARTURE_PACKET_BYTES 64u
+#define DEPARTURE_TEXT_BYTES 768u
 
 struct departure {
     uint32_t thread;
@@ -29,11 +30,13 @@ struct departure {
     uint32_t length;     /* of the first packet of the batch */
     uint32_t byte_count; /* of it below */
     uint8_t bytes[DEPARTURE_PACKET_BYTES];
-    char text[768]; /* the sentence */
+    char text[DEPARTURE_TEXT_BYTES]; /* the sentence */
 };
 
-/* Tells of it and ends the process: STATUS_DIVERGED. NF threads. */
-__attribute__((noreturn)) void replay_departed(struct nf_thread *thread, const char *what);
+/* Puts it into the journal and hands the sentence to replay_departed: what a departure leads to is
+ * a matter of the I/O thread. Of threads that depart together the first one is heard. NF threads.
+ */
+__attribute__((noreturn)) void departure_tell(struct nf_thread *thread, const char *what);
 
 /* The 5-tuple of an Ethernet frame of which `length` bytes are here; "" when it has none. */
 const char *packet_flow(const uint8_t *bytes, uint32_t length, char *out, size_t room);

@@ -117,7 +117,7 @@ void replay_final(void)
 void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
 {
     if (event == EVENT_DIVERGED)
-        replay_departed(thread, what);
+        departure_tell(thread, what);
     if (event == EVENT_END) {
         wait_for_log(thread);
         return;

@@ -89,6 +89,12 @@ void snapshot_restart(uint64_t next_number)
     snapshot.next_number = next_number;
 }
 
+void snapshot_numbers_above(uint64_t number)
+{
+    if (snapshot.next_number <= number)
+        snapshot.next_number = number + 1;
+}
+
 void snapshot_abandon(void)
 {
     if (snapshot.state == SNAPSHOT_BARRIER)

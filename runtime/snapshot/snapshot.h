@@ -25,6 +25,8 @@ struct snapshot_figures {
 void snapshot_init(void);
 /* First number to give, and everything shipped whole: at start and after a takeover. */
 void snapshot_restart(uint64_t next_number);
+/* Another process's snapshot `number` is the base: ours come after it. */
+void snapshot_numbers_above(uint64_t number);
 /* The output logger is gone: what is under way ends, the next one is shipped whole. */
 void snapshot_abandon(void);
 enum snapshot_state snapshot_state(void);

@@ -12,6 +12,7 @@ import shutil
 import signal
 import time
 
+from demolib import protected
 from demolib.journal import Journal
 from demolib.processes import Process
 from demolib.topology import Topology, logger_address
@@ -207,7 +208,7 @@ class House:
         return Actor(self, role, place,
                      [os.path.join(self.programs, self.program), "lan", "wan"],
                      (f"role={role}", f"il=il@{il}", f"ol=ol@{ol}", "journal=JOURNAL",
-                      f"snapshot_ms={SNAPSHOT_MS}"), fault)
+                      f"snapshot_ms={SNAPSHOT_MS}", f"standby={protected.STANDBY}"), fault)
 
     def start_backup(self, fault=None):
         """Where the master is not."""

@@ -55,7 +55,7 @@ void process_set_mode(enum mode mode)
     atomic_store(&process.mode, mode);
 }
 
-void replay_departed(struct nf_thread *thread, const char *what)
+void departure_tell(struct nf_thread *thread, const char *what)
 {
     (void)thread;
     fprintf(stderr, "%s\n", what);

@@ -1,0 +1,144 @@
+/*
+ * The hot standby: a backup that replays while the master lives.
+ *
+ *   base in place, master reigns -> FOLLOW; the logs since the base, and all that follow
+ *                                   master: STANDBY 1; its own snapshots end, what it had begun of
+ *                                   one is dropped, for a new base would leave the standby behind
+ *   images of the standby        -> the base, as the master's would be (R13)
+ *   standby lost                 -> master: STANDBY 0; it makes snapshots again
+ *   standby departs from the log -> it starts over; its snapshots are not trusted either: nobody
+ * follows before one of the master's is the base (G6)
+ *
+ * Its lag is bounded by the master's credit. A standby may need one thread's log to go on with
+ * another's: so while it stands still the master may ship a little all the same.
+ */
+#include "output_logger.h"
+
+#define STARVED_NS 2000000 /* it did not move for so long */
+#define TRICKLE_NS 1000000
+/* Who departs again and again costs the master a snapshot each time: a rest between, twice as long
+ * as the one before, until one has followed calmly. */
+#define REST_NS 100000000ll
+#define CALM_NS 60000000000ll
+
+static void tell_master(struct output_logger *ol, bool follows)
+{
+    const struct message message = {
+        .kind = MESSAGE_STANDBY, .epoch = ol->epoch, .number = {.number = follows}};
+
+    if (ol->reign == REIGN_MASTER && ol->master && !ol->master->leaving)
+        peer_send(ol->logger, ol->master, &message);
+}
+
+static bool may_follow(const struct output_logger *ol)
+{
+    const struct peer *backup = ol->backup;
+
+    return ol->reign == REIGN_MASTER && !ol->master->leaving && backup && !backup->leaving &&
+           backup->greeted && backup->standby != STANDBY_COLD && !ol->standby.follows &&
+           !ol->standby.mistrusted && ol->logger->now_ns >= ol->standby.follow_ns &&
+           images_base(ol->images) && images_fed(ol->images);
+}
+
+static void follow(struct output_logger *ol)
+{
+    const struct message message = {
+        .kind = MESSAGE_FOLLOW, .epoch = ol->epoch, .number = {.number = images_base(ol->images)}};
+
+    output_log_marks_drop(ol->log);
+    images_abandon(ol->images);
+    images_feed_stop(ol->images);
+    ol->imaging = ol->wanted = false;
+    ol->standby.follows = ol->standby.skips = true;
+    ol->standby.count++;
+    ol->standby.moved_ns = ol->logger->now_ns;
+    log_feed_begin(&ol->feed, ol->log);
+    peer_send(ol->logger, ol->backup, &message);
+    tell_master(ol, true);
+    journal_event(ol->logger->journal, "follows", "{s:I,s:b}", "base",
+                  (json_int_t)message.number.number, "check", ol->backup->standby == STANDBY_CHECK);
+}
+
+void standby_lost(struct output_logger *ol)
+{
+    if (!ol->standby.follows)
+        return;
+    ol->standby.follows = false;
+    stall_note(&ol->standby.lag_waits, false, ol->logger->now_ns);
+    images_abandon(ol->images);
+    output_log_marks_drop(ol->log);
+    ol->imaging = ol->wanted = false;
+    tell_master(ol, false);
+}
+
+void standby_departed(struct output_logger *ol)
+{
+    const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = ol->epoch};
+
+    ol->standby.departures++;
+    if (ol->logger->now_ns - ol->standby.follow_ns > CALM_NS)
+        ol->standby.in_a_row = 0;
+    int64_t rest = REST_NS << (ol->standby.in_a_row < 8 ? ol->standby.in_a_row++ : 8);
+    ol->standby.follow_ns = ol->logger->now_ns + rest;
+    if (ol->reign != REIGN_MASTER)
+        return;
+    ol->standby.mistrusted = true;
+    output_unprotected(ol, "standby_departed");
+    peer_send(ol->logger, ol->master, &want);
+}
+
+void standby_based(struct output_logger *ol)
+{
+    if (!output_log_base(ol->log)->replayed)
+        ol->standby.mistrusted = false;
+}
+
+int standby_progress(struct output_logger *ol, const struct message_progress *progress)
+{
+    ol->standby.moved_ns = ol->logger->now_ns;
+    return log_feed_progress(&ol->feed, progress);
+}
+
+uint32_t standby_step(struct output_logger *ol)
+{
+    if (may_follow(ol))
+        follow(ol);
+    if (!ol->standby.follows || ol->reign != REIGN_MASTER || ol->backup->leaving)
+        return 0;
+    uint32_t sent = output_feed_logs(ol, ol->epoch);
+    ol->standby.lag = log_feed_lag(&ol->feed, ol->log);
+    if (ol->backup->standby == STANDBY_HOT &&
+        ol->standby.lag.bytes <= ol->logger->options.lag_bytes)
+        protection_gained(&ol->protection, ol->logger->journal, ol->logger->now_ns);
+    return sent;
+}
+
+uint32_t standby_credit(struct output_logger *ol, uint32_t frames, uint64_t received)
+{
+    struct output_standby *standby = &ol->standby;
+    int64_t now_ns = ol->logger->now_ns;
+    bool lags = standby->follows && standby->lag.bytes > ol->logger->options.lag_bytes;
+
+    stall_note(&standby->lag_waits, lags, now_ns);
+    standby->wake_ns = INT64_MAX;
+    if (!lags)
+        return frames;
+    if (now_ns - standby->moved_ns >= STARVED_NS && now_ns >= standby->trickle_ns) {
+        standby->trickle_ns = now_ns + TRICKLE_NS;
+        standby->trickle_until = received + 1;
+    }
+    standby->wake_ns = standby->trickle_ns > now_ns ? standby->trickle_ns : now_ns + STARVED_NS;
+    return received < standby->trickle_until && frames ? 1 : 0;
+}
+
+json_t *standby_json(const struct output_logger *ol)
+{
+    const struct output_standby *standby = &ol->standby;
+
+    return json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:o}", "follows", standby->follows, "mistrusted",
+                     standby->mistrusted, "count", (json_int_t)standby->count, "departures",
+                     (json_int_t)standby->departures, "lag_bytes",
+                     (json_int_t)(standby->follows ? standby->lag.bytes : 0), "lag_events",
+                     (json_int_t)(standby->follows ? standby->lag.events : 0), "waits",
+                     stall_json(&standby->lag_waits, ol->logger->now_ns));
+}
