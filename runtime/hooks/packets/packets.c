@@ -112,7 +112,8 @@ void packets_send(struct nf_thread *thread, const struct outgoing *packets, uint
     if (__builtin_expect(!room_for(&run->outputs, needed), 0))
         wait_room(thread, needed);
     uint64_t first, skip = 0;
-    if (REPLAYED_ALONE(thread, "send", ev_out_replay(&thread->core, &run->reader, count, &first))) {
+    if (REPLAYED_SAFE_ALONE(thread, "send",
+                            ev_out_replay(&thread->core, &run->reader, count, &first))) {
         uint64_t held = __atomic_load_n(&process.held[thread->core.index], __ATOMIC_RELAXED);
         skip = held >= first ? held - first + 1 : 0;
     } else {
