@@ -150,6 +150,12 @@ static inline void safe_point(struct nf_thread *thread)
 
 /* Wakes the I/O thread if it sleeps. Any thread. */
 void io_wake(void);
+/*
+ * Replay departs from the log (G6): `text` says where. A standby that follows tells the output
+ * logger and begins anew; in a takeover the process ends, for what it would go live with is not
+ * what the world was told. NF threads in replay.
+ */
+__attribute__((noreturn)) void replay_departed(const char *text);
 static inline void io_kick(void)
 {
     atomic_thread_fence(memory_order_seq_cst);

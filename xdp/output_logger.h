@@ -28,8 +28,10 @@ enum reign {
 /* The backup, when it is hot: output_standby.c. */
 struct output_standby {
     bool follows;
-    bool skips;      /* what still comes of an image that the master had begun */
-    bool mistrusted; /* the base may be of a standby that departed from the log */
+    bool skips;        /* what still comes of an image that the master had begun */
+    bool mistrusted;   /* the base may be of a standby that departed from the log */
+    uint32_t in_a_row; /* departures */
+    int64_t follow_ns; /* not before */
     struct log_feed_lag lag;
     int64_t moved_ns; /* last PROGRESS */
     int64_t trickle_ns, wake_ns;

@@ -6,8 +6,8 @@
  *                                   one is dropped, for a new base would leave the standby behind
  *   images of the standby        -> the base, as the master's would be (R13)
  *   standby lost                 -> master: STANDBY 0; it makes snapshots again
- *   standby departs from the log -> its snapshots are not trusted either: nobody follows before
- *                                   one of the master's is the base (G6)
+ *   standby departs from the log -> it starts over; its snapshots are not trusted either: nobody
+ * follows before one of the master's is the base (G6)
  *
  * Its lag is bounded by the master's credit. A standby may need one thread's log to go on with
  * another's: so while it stands still the master may ship a little all the same.
@@ -16,6 +16,10 @@
 
 #define STARVED_NS 2000000 /* it did not move for so long */
 #define TRICKLE_NS 1000000
+/* Who departs again and again costs the master a snapshot each time: a rest between, twice as long
+ * as the one before, until one has followed calmly. */
+#define REST_NS 100000000ll
+#define CALM_NS 60000000000ll
 
 static void tell_master(struct output_logger *ol, bool follows)
 {
@@ -32,7 +36,8 @@ static bool may_follow(const struct output_logger *ol)
 
     return ol->reign == REIGN_MASTER && !ol->master->leaving && backup && !backup->leaving &&
            backup->greeted && backup->standby != STANDBY_COLD && !ol->standby.follows &&
-           !ol->standby.mistrusted && images_base(ol->images) && images_fed(ol->images);
+           !ol->standby.mistrusted && ol->logger->now_ns >= ol->standby.follow_ns &&
+           images_base(ol->images) && images_fed(ol->images);
 }
 
 static void follow(struct output_logger *ol)
@@ -71,6 +76,10 @@ void standby_departed(struct output_logger *ol)
     const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = ol->epoch};
 
     ol->standby.departures++;
+    if (ol->logger->now_ns - ol->standby.follow_ns > CALM_NS)
+        ol->standby.in_a_row = 0;
+    int64_t rest = REST_NS << (ol->standby.in_a_row < 8 ? ol->standby.in_a_row++ : 8);
+    ol->standby.follow_ns = ol->logger->now_ns + rest;
     if (ol->reign != REIGN_MASTER)
         return;
     ol->standby.mistrusted = true;

@@ -117,13 +117,17 @@ static uint32_t move_packets(void)
     return work;
 }
 
-static void goodbye(struct lifeline *line, const struct message *message,
-                    int (*handler)(void *context, const struct message *message))
+void io_goodbye(enum logger_side which, const struct message *message)
 {
-    if (line == NULL || lifeline_send(line, message) != 0)
+    bool output = which == OUTPUT_LOGGER;
+    struct lifeline *line = output ? io.ol_line : io.il_line;
+    struct message stamped = *message;
+    stamped.epoch = io.epoch;
+    if (line == NULL || lifeline_send(line, &stamped) != 0)
         return;
     for (int i = 0; i < 100 && lifeline_queued(line); i++) {
-        if (lifeline_service(line, now_ns(), handler, NULL) != 0)
+        if (lifeline_service(line, now_ns(), output ? from_output_logger : from_input_logger,
+                             NULL) != 0)
             return;
         usleep(1000);
     }
@@ -146,9 +150,9 @@ static void exit_round(void)
     struct message message = {.kind = MESSAGE_REFUSE,
                               .refuse = {.status = STATUS_OK, .text = "the program ended"}};
     fault_point(FAULT_MASTER_ENDS);
-    goodbye(io.ol_line, &message, from_output_logger);
+    io_goodbye(OUTPUT_LOGGER, &message);
     fault_point(FAULT_MASTER_ENDS_HALF);
-    goodbye(io.il_line, &message, from_input_logger);
+    io_goodbye(INPUT_LOGGER, &message);
     fault_point(FAULT_MASTER_ENDED);
     journal_event(io.journal, "exit", "{s:I}", "status", (json_int_t)(status - 1));
     _exit((int)(status - 1));

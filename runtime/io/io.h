@@ -61,6 +61,8 @@ void io_reign(struct input_claim claim);
 __attribute__((noreturn)) void io_run(enum io_phase phase);
 /* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */
 void io_sleep(int timeout_ms);
+/* A last word: waits a little until it is out. */
+void io_goodbye(enum logger_side which, const struct message *message);
 /* Sends to the output logger if it is there; a failure is told by the next logger_service. Always
  * 0: fits snapshot_ship. */
 int io_send_ol(void *context, const struct message *message);
@@ -151,6 +153,8 @@ void backup_inputs_begin(void);
 void standby_arguments(char *const *argv);
 /* FOLLOW. */
 int standby_follow(uint32_t epoch, uint64_t base);
+/* Once a round of replay: has a thread departed from the log? */
+void standby_departure_round(void);
 /* Once a round while it follows. Returns true when something moved. */
 bool standby_round(void);
 /* It cannot go on from where it is: begins anew as a fresh backup. */

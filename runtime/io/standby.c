@@ -38,7 +38,7 @@ int standby_follow(uint32_t epoch, uint64_t number)
         return -EBADMSG;
     if (io.il_line == NULL)
         standby_start_over("the input logger is away");
-    io.epoch = epoch;
+    io.epoch = epoch; /* its master may have come after us */
     struct message message = {
         .kind = MESSAGE_COPY,
         .epoch = io.epoch,
@@ -54,6 +54,35 @@ int standby_follow(uint32_t epoch, uint64_t number)
     journal_event(io.journal, "follows", "{s:I,s:I}", "base", (json_int_t)number, "threads",
                   (json_int_t)living);
     return 0;
+}
+
+static struct {
+    pthread_mutex_t mutex; /* held for ever by the first thread that departs */
+    char text[REFUSAL_MAX_BYTES];
+    _Atomic bool set;
+} departure = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+void replay_departed(const char *text)
+{
+    pthread_mutex_lock(&departure.mutex);
+    snprintf(departure.text, sizeof departure.text, "%s", text);
+    atomic_store(&departure.set, true);
+    io_wake();
+    for (;;)
+        pause();
+}
+
+void standby_departure_round(void)
+{
+    if (!atomic_load(&departure.set))
+        return;
+    journal_event(io.journal, "diverged", "{s:s}", "text", departure.text);
+    if (io.phase != IO_FOLLOWING)
+        process_fail(STATUS_DIVERGED, "%s", departure.text);
+    struct message message = {.kind = MESSAGE_REFUSE, .refuse = {.status = STATUS_DIVERGED}};
+    memcpy(message.refuse.text, departure.text, sizeof departure.text);
+    io_goodbye(OUTPUT_LOGGER, &message);
+    standby_start_over("%s", departure.text);
 }
 
 bool standby_round(void)

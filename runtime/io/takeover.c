@@ -146,15 +146,16 @@ static int go_live(void)
     io.phase = IO_LIVE;
     atomic_store(&process.nf_ready, 1);
     replay_go_live();
-    stored_clear();
     journal_event(io.journal, "live", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "ns",
                   (json_int_t)(now_ns() - told.begun_ns));
+    stored_clear();
     fault_point(FAULT_BACKUP_LIVE);
     return 0;
 }
 
 bool backup_step(void)
 {
+    standby_departure_round();
     if (io.phase == IO_FOLLOWING)
         return standby_round();
     if (io.phase != IO_REPLAYING)

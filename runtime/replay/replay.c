@@ -8,6 +8,7 @@
 #include "replay/replay.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "core/assert.h"
 
@@ -114,6 +115,16 @@ void replay_final(void)
     pthread_mutex_unlock(&replay.mutex);
 }
 
+static void __attribute__((noreturn)) depart(const struct nf_thread *thread, const char *what)
+{
+    char text[REFUSAL_MAX_BYTES];
+    snprintf(text, sizeof text,
+             "replay departs from the log: thread %u, position %llu, %s: %s (G6)",
+             thread->core.index, (unsigned long long)(thread->core.position + 1), what,
+             run_of(thread)->reader.why);
+    replay_departed(text);
+}
+
 static bool is_safe(const struct nf_thread *thread, enum replay_place place)
 {
     return place == REPLAY_SAFE && run_of(thread)->pinned == 0;
@@ -172,10 +183,7 @@ void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, cons
                  enum replay_place place)
 {
     if (event == EVENT_DIVERGED)
-        process_fail(STATUS_DIVERGED,
-                     "replay departs from the log: thread %u, position %llu, %s: %s (G6)",
-                     thread->core.index, (unsigned long long)(thread->core.position + 1), what,
-                     run_of(thread)->reader.why);
+        depart(thread, what);
     wait_begin(thread, place);
     if (event == EVENT_END)
         wait_for_log(thread);

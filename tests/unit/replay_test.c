@@ -71,6 +71,12 @@ void io_wake(void)
         atomic_store(&called_early, atomic_load(&turn) + 1);
 }
 
+void replay_departed(const char *text)
+{
+    fprintf(stderr, "replay_departed: %s\n", text);
+    abort();
+}
+
 void process_fail(enum status status, const char *format, ...)
 {
     fprintf(stderr, "process_fail %d: %s\n", status, format);
