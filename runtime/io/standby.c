@@ -52,6 +52,7 @@ int standby_follow(uint32_t epoch, uint64_t number)
     if (lifeline_send(io.il_line, &message) != 0)
         standby_start_over("the input logger is gone");
     io.phase = IO_FOLLOWING;
+    standby_snapshots_begin(number);
     uint32_t living = takeover_replay_begin();
     journal_event(io.journal, "follows", "{s:I,s:I}", "base", (json_int_t)number, "threads",
                   (json_int_t)living);
@@ -89,7 +90,7 @@ bool standby_round(void)
     ship_collect_replayed();
     inputs_trim();
     takeover_progress();
-    return false;
+    return standby_snapshot_round();
 }
 
 /* Until one is there, however long that takes: as a backup that waits. */
