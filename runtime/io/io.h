@@ -150,7 +150,7 @@ void backup_inputs_begin(void);
 /* What to execute again. */
 void standby_arguments(char *const *argv);
 /* FOLLOW. */
-int standby_follow(uint64_t base);
+int standby_follow(uint32_t epoch, uint64_t base);
 /* Once a round of replay: has a thread departed from the log? */
 void standby_departure_round(void);
 /* Once a round while it follows. Returns true when something moved. */

@@ -45,13 +45,14 @@ void standby_arguments(char *const *argv)
     pthread_sigmask(SIG_BLOCK, NULL, &signals);
 }
 
-int standby_follow(uint64_t number)
+int standby_follow(uint32_t epoch, uint64_t number)
 {
     const struct snapshot_mark *base = backup_base();
     if (base->number != number || number == 0)
         return -EBADMSG;
     if (io.il_line == NULL)
         standby_start_over("the input logger is away");
+    io.epoch = epoch; /* its master may have come after us */
     struct message message = {
         .kind = MESSAGE_COPY,
         .epoch = io.epoch,

@@ -147,9 +147,9 @@ static int go_live(void)
     io.phase = IO_LIVE;
     atomic_store(&process.nf_ready, 1);
     replay_go_live();
-    stored_clear();
     journal_event(io.journal, "live", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "ns",
                   (json_int_t)(now_ns() - told.begun_ns));
+    stored_clear();
     fault_point(FAULT_BACKUP_LIVE);
     return 0;
 }
@@ -182,7 +182,8 @@ int backup_message(const struct message *message)
     case MESSAGE_COMMITTED:
         return io.phase == IO_WARM ? backup_image(message) : 0;
     case MESSAGE_FOLLOW:
-        return io.phase == IO_WARM ? standby_follow(message->number.number) : -EBADMSG;
+        return io.phase == IO_WARM ? standby_follow(message->epoch, message->number.number)
+                                   : -EBADMSG;
     case MESSAGE_TAKEOVER:
         return io.phase == IO_WARM || io.phase == IO_FOLLOWING ? take_over(&message->takeover)
                                                                : -EBADMSG;
