@@ -50,14 +50,15 @@ uint32_t takeover_replay_begin(void)
     return living;
 }
 
-/* More of the logs may come when what came is used up. */
+/* More of the logs may come when what came is used up; or when nothing can go on without. */
 void takeover_progress(void)
 {
     static struct message message = {.kind = MESSAGE_PROGRESS};
     if (io.now_ns < io.next_progress_ns)
         return;
     io.next_progress_ns = io.now_ns + PROGRESS_NS;
-    if (!stored_progress(&message.progress))
+    bool moved = stored_progress(&message.progress);
+    if (!moved && !(io.phase == IO_FOLLOWING && replay_starves()))
         return;
     io_send_ol(NULL, &message);
     if (io.phase == IO_FOLLOWING)

@@ -52,6 +52,10 @@ void replay_log_grown(uint32_t thread);
 void replay_final(void);
 /* True once all logs are there and every living thread waits. */
 bool replay_quiescent(void);
+/* Are all threads at the end of their logs? Does none move, though some are not? More of the logs
+ * may help both. */
+bool replay_idle(void);
+bool replay_starves(void);
 /* MODE_RECORD and wake everybody. */
 void replay_go_live(void);
 
