@@ -53,6 +53,7 @@ static void follow(struct output_logger *ol)
     output_log_marks_drop(ol->log);
     images_abandon(ol->images);
     images_feed_stop(ol->images);
+    stall_note(&ol->feed_waits, false, ol->logger->now_ns);
     ol->imaging = ol->wanted = false;
     ol->standby.follows = ol->standby.skips = true;
     ol->standby.count++;

@@ -26,8 +26,8 @@ def moments(gateway, kill_ns):
         # A hot standby had restored its snapshot long before.
         return [("master_lost", "the output logger misses the master",
                  _first(ol, "master_lost", kill_ns)),
-                ("takeover", "the new epoch is on disk, the backup takes over",
-                 _first(heir, "takeover", kill_ns)),
+                ("takeover", "the new epoch is on disk, the backup is to take over",
+                 _first(ol, "takeover", kill_ns)),
                 *([("restored", "the backup has restored the snapshot",
                     _first(heir, "restored", kill_ns))] if gateway.heir.standby == "cold" else []),
                 ("replayed", "the backup has replayed "
@@ -89,7 +89,7 @@ def figures(gateway, kill_ns):
         "golive_ms": span_ms("go", "live"),
         "takeover_ms": span_ms("kill", "live"),
         "unprotected_ms": span_ms("kill", "protected"),
-        "replayed_events": events,
+        "replayed_events": events,  # of a hot standby: since the base, most of them long before
         **_speeds(gateway, events, found.get("restored"), found.get("replayed")),
         "snapshots": len(pauses),
         "snapshot_pause_ms": round(statistics.median(pauses), 2) if pauses else None,

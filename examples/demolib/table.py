@@ -94,7 +94,8 @@ def _recovery_rows(result):
             ("    new epoch on disk", _ms(result["fence_ms"])),
             *([] if hot else [("    restore", _ms(result["restore_ms"]))]),
             ("    rest of the logs" if hot else "    replay", _ms(result["replay_ms"])
-             + _optional(" of {} events", result["replayed_events"])
+             + _optional(", in all {} events since the base" if hot else " of {} events",
+                         result["replayed_events"])
              + _optional(", {} x the speed of the recording", result["replay_speed_ratio"])),
             ("    cut committed", _ms(result["cut_ms"])),
             ("    go-live", _ms(result["golive_ms"])),

@@ -15,6 +15,7 @@
 
 #include "fault/fault.h"
 #include "io/io.h"
+#include "replay/departure.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
 #include "replay/stored.h"
@@ -73,14 +74,12 @@ int standby_follow(uint32_t epoch, uint64_t number)
 }
 
 static struct {
-    pthread_mutex_t mutex; /* held for ever by the first thread that departs */
-    char text[REFUSAL_MAX_BYTES];
+    char text[DEPARTURE_TEXT_BYTES];
     _Atomic bool set;
-} departure = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} departure;
 
 void replay_departed(const char *text)
 {
-    pthread_mutex_lock(&departure.mutex);
     snprintf(departure.text, sizeof departure.text, "%s", text);
     atomic_store(&departure.set, true);
     io_wake();
@@ -92,11 +91,10 @@ void standby_departure_round(void)
 {
     if (!atomic_load(&departure.set))
         return;
-    journal_event(io.journal, "diverged", "{s:s}", "text", departure.text);
     if (io.phase != IO_FOLLOWING)
         process_fail(STATUS_DIVERGED, "%s", departure.text);
     struct message message = {.kind = MESSAGE_REFUSE, .refuse = {.status = STATUS_DIVERGED}};
-    memcpy(message.refuse.text, departure.text, sizeof departure.text);
+    snprintf(message.refuse.text, sizeof message.refuse.text, "%s", departure.text);
     io_goodbye(OUTPUT_LOGGER, &message);
     standby_start_over("%s", departure.text);
 }
@@ -137,7 +135,7 @@ static void leave(struct lifeline **line)
 
 void standby_start_over(const char *format, ...)
 {
-    char why[256];
+    char why[DEPARTURE_TEXT_BYTES];
     va_list values;
     va_start(values, format);
     vsnprintf(why, sizeof why, format, values);

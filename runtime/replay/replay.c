@@ -8,9 +8,9 @@
 #include "replay/replay.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "core/assert.h"
+#include "replay/departure.h"
 
 static struct {
     pthread_mutex_t mutex;
@@ -114,20 +114,10 @@ void replay_final(void)
     pthread_mutex_unlock(&replay.mutex);
 }
 
-static void __attribute__((noreturn)) depart(const struct nf_thread *thread, const char *what)
-{
-    char text[REFUSAL_MAX_BYTES];
-    snprintf(text, sizeof text,
-             "replay departs from the log: thread %u, position %llu, %s: %s (G6)",
-             thread->core.index, (unsigned long long)(thread->core.position + 1), what,
-             run_of(thread)->reader.why);
-    replay_departed(text);
-}
-
 void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
 {
     if (event == EVENT_DIVERGED)
-        depart(thread, what);
+        departure_tell(thread, what);
     if (event == EVENT_END) {
         wait_for_log(thread);
         return;

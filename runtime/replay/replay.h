@@ -14,7 +14,7 @@
 
 /* Taken before asking the core; makes it impossible to miss progress in between. NF threads. */
 uint64_t replay_look(void);
-/* Waits for progress since `look`; ends the process on EVENT_DIVERGED (G6), naming `what`. */
+/* Waits for progress since `look`; a departure (G6) is told as one of `what`. */
 void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what);
 /* This thread passed something others may wait for. NF threads; I/O thread for inputs. */
 void replay_passed(void);
@@ -37,6 +37,15 @@ static inline void replay_passed_alone(void)
     atomic_thread_fence(memory_order_seq_cst); /* the position before, the watchers behind */
     if (__builtin_expect(atomic_load_explicit(&replay_watchers, memory_order_relaxed), 0))
         replay_passed();
+}
+
+/* An event of the thread has passed. */
+static inline void replay_trail(struct nf_thread *thread)
+{
+    struct trail *trail = &run_of(thread)->trail;
+    uint32_t place = trail->count++ % TRAIL_SITES;
+    trail->site[place] = thread->core.site;
+    trail->at[place] = thread->core.position;
 }
 
 /* Thread births and deaths during replay. */
@@ -89,6 +98,7 @@ void replay_go_live(void);
             enum event event_ = (attempt);                                                         \
             if (event_ == EVENT_PASS) {                                                            \
                 passed_ = true;                                                                    \
+                replay_trail(thread);                                                              \
                 tell;                                                                              \
                 break;                                                                             \
             }                                                                                      \

@@ -55,16 +55,17 @@ void process_set_mode(enum mode mode)
     atomic_store(&process.mode, mode);
 }
 
+void departure_tell(struct nf_thread *thread, const char *what)
+{
+    (void)thread;
+    fprintf(stderr, "%s\n", what);
+    abort();
+}
+
 void io_wake(void)
 {
     if (atomic_load(&turn) != TURNS)
         atomic_store(&called_early, atomic_load(&turn) + 1);
-}
-
-void replay_departed(const char *text)
-{
-    fprintf(stderr, "replay_departed: %s\n", text);
-    abort();
 }
 
 void process_fail(enum status status, const char *format, ...)

@@ -61,6 +61,7 @@ int file_lock(struct nf_thread *thread, uint32_t index, int command, struct floc
 
 HOOK int __palisade_lockf(int fd, int command, off_t length)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return lockf(fd, command, length);
     uint32_t index = file_index(fd);

@@ -220,6 +220,7 @@ static uint32_t socket_index(int fd)
 
 HOOK int __palisade_getsockname(int fd, struct sockaddr *out, socklen_t *room)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getsockname(fd, out, room);
     uint32_t index = socket_index(fd);
@@ -228,6 +229,7 @@ HOOK int __palisade_getsockname(int fd, struct sockaddr *out, socklen_t *room)
 
 HOOK int __palisade_getpeername(int fd, struct sockaddr *out, socklen_t *room)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getpeername(fd, out, room);
     uint32_t index = socket_index(fd);
@@ -356,6 +358,7 @@ int palisade_connect_restartable(int fd, const struct sockaddr *address, socklen
 
 HOOK int __palisade_listen(int fd, int backlog)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return listen(fd, backlog);
     uint32_t index = socket_index(fd);
@@ -424,6 +427,7 @@ int palisade_accept_restartable(int fd, struct sockaddr *out, socklen_t *room)
 
 HOOK int __palisade_shutdown(int fd, int how)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return shutdown(fd, how);
     uint32_t index = socket_index(fd);

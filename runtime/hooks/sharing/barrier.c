@@ -35,6 +35,7 @@ static void wait_for(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t 
 HOOK int __palisade_pthread_barrier_init(pthread_barrier_t *native,
                                          const pthread_barrierattr_t *attr, unsigned count)
 {
+    SITE_HERE();
     int shared = PTHREAD_PROCESS_PRIVATE;
     if (process_mode() == MODE_OFF)
         return pthread_barrier_init(native, attr, count);

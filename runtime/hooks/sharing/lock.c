@@ -164,6 +164,7 @@ HOOK int __palisade_pthread_mutex_lock(pthread_mutex_t *native)
     if (__builtin_expect(
             !recording_plainly() || thread == NULL || mutex->kind != 0 || !native_try(mutex), 0))
         __attribute__((musttail)) return palisade_mutex_lock_entry(native);
+    site_is(thread, __builtin_return_address(0));
     if (mutex->order.owner != thread->core.index + 1)
         __attribute__((musttail)) return lock_changes_owner(native);
     lock_record(thread, &run_of(thread)->log, mutex);

@@ -53,6 +53,7 @@ void palisade_opaque_lock_restartable(void *address)
 
 HOOK void __palisade_opaque_unlock(void *address)
 {
+    SITE_HERE();
     if (nf_self)
         word_release(&entry_of(address)->word);
 }

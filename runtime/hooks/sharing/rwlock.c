@@ -233,6 +233,7 @@ HOOK int __palisade_pthread_rwlock_rdlock(pthread_rwlock_t *native)
     if (__builtin_expect(
             !recording_plainly() || thread == NULL || lock->kind != 0 || !read_try(lock), 0))
         __attribute__((musttail)) return palisade_rwlock_rdlock_entry(native);
+    site_is(thread, __builtin_return_address(0));
     read_record(thread, lock);
     return 0;
 }
@@ -243,6 +244,7 @@ HOOK int __palisade_pthread_rwlock_wrlock(pthread_rwlock_t *native)
     struct nf_thread *thread = nf_self;
     if (__builtin_expect(!recording_plainly() || thread == NULL || !write_try(lock), 0))
         __attribute__((musttail)) return palisade_rwlock_wrlock_entry(native);
+    site_is(thread, __builtin_return_address(0));
     write_record(thread, lock);
     return 0;
 }

@@ -126,6 +126,7 @@ static bool is_outside(const char *name)
  * memory, and both are refused. */
 HOOK int __palisade_sem_init(sem_t *native, int shared, unsigned value)
 {
+    SITE_HERE();
     if (process_mode() == MODE_OFF)
         return sem_init(native, shared, value);
     if (value > INT_MAX)
@@ -136,11 +137,13 @@ HOOK int __palisade_sem_init(sem_t *native, int shared, unsigned value)
 
 HOOK int __palisade_sem_destroy(sem_t *native)
 {
+    SITE_HERE();
     return process_mode() == MODE_OFF ? sem_destroy(native) : 0;
 }
 
 HOOK int __palisade_sem_post(sem_t *native)
 {
+    SITE_HERE();
     if (is_outside("sem_post"))
         return sem_post(native);
     return told(act_now(nf_self, (struct nf_sem *)native, ACT_POST));

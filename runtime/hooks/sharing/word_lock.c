@@ -199,6 +199,7 @@ HOOK int __palisade_word_lock(_Atomic uint32_t *word)
                              !atomic_compare_exchange_strong(word, &free, WORD_HELD),
                          0))
         __attribute__((musttail)) return palisade_word_lock_entry(word);
+    site_is(thread, __builtin_return_address(0));
     record(thread, word, false);
     return 0;
 }

@@ -229,6 +229,7 @@ void thread_main(void *(*entry)(void *), void *argument)
 HOOK int __palisade_pthread_create(pthread_t *out, const pthread_attr_t *attributes,
                                    void *(*entry)(void *), void *argument)
 {
+    SITE_HERE();
     struct nf_thread *self = nf_self;
     if (self == NULL)
         return pthread_create(out, attributes, entry, argument);
@@ -281,6 +282,7 @@ int palisade_join_restartable(pthread_t handle, void **result)
 
 HOOK int __palisade_pthread_detach(pthread_t handle)
 {
+    SITE_HERE();
     return nf_self ? 0 : pthread_detach(handle);
 }
 
@@ -291,6 +293,7 @@ HOOK pthread_t __palisade_pthread_self(void)
 
 HOOK __attribute__((noreturn)) void __palisade_pthread_exit(void *result)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         pthread_exit(result);
     finish(nf_self, result);

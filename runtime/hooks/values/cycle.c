@@ -58,6 +58,7 @@ uint64_t palisade_rdtsc_restartable(void)
 
 HOOK uint64_t __palisade_rdrand(void)
 {
+    SITE_HERE();
     struct nf_thread *thread = nf_self;
     int64_t value;
     if (thread != NULL &&
