@@ -11,7 +11,6 @@ from .journal import Journal
 from .processes import Process, cpu_s
 from .topology import logger_address
 
-STANDBY = os.environ.get("PALISADE_STANDBY", "cold")  # for the tests: how their backups wait
 SNAPSHOT_MS = 200
 BUSY = 67  # STATUS_BUSY of runtime/core/status.h
 LOGGERS = {"il": "input-logger", "ol": "output-logger"}
@@ -32,7 +31,7 @@ class Part(Process):
 class Cold:
     """Mode cold: loggers, master, and a backup that waits for a snapshot and the logs."""
 
-    standby = STANDBY  # how the backups wait that are started from now on
+    standby = "cold"  # how the backups wait that are started from now on
     loggers = ("palisade-input-logger", "palisade-output-logger")
     links = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}  # of each seat
 
@@ -123,6 +122,9 @@ class Cold:
                        self.processes())
         wait_until("the first snapshot is committed",
                    lambda: self.output_logger.journal.find("image_committed"), self.processes())
+        if self.backup is not None and self.standby != "cold":
+            wait_until("the backup follows",
+                       lambda: self.output_logger.journal.find("follows"), self.processes())
 
     def observe(self):
         """Makes the master and the output logger write their counters down, and notes the CPU time
@@ -225,8 +227,3 @@ class Hot(Cold):
     """Mode hot: the backup replays while the master lives. Who takes over needs only the rest."""
 
     standby = "hot"
-
-    def wait_ready(self):
-        super().wait_ready()
-        wait_until("the backup follows", lambda: self.output_logger.journal.find("follows"),
-                   self.processes())

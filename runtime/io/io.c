@@ -19,6 +19,7 @@
 #include "io/counters.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
+#include "replay/stored.h"
 #include "snapshot/snapshot.h"
 
 #define WIRE_BUDGET_FRAMES 256u
@@ -164,6 +165,8 @@ static bool nf_computes(void)
 {
     if (io.phase == IO_WARM)
         return false; /* the threads in the image are the master's */
+    if (io.phase == IO_FOLLOWING)
+        return !replay_idle() || stored_untold();
     if (process_mode() == MODE_REPLAY)
         return true; /* those that wait are safe, but how far they are has to be told */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++)

@@ -50,15 +50,19 @@ uint32_t takeover_replay_begin(void)
     return living;
 }
 
-/* More of the logs may come when what came is used up. */
+/* More of the logs may come when what came is used up; or when nothing can go on without. */
 void takeover_progress(void)
 {
     static struct message message = {.kind = MESSAGE_PROGRESS};
     if (io.now_ns < io.next_progress_ns)
         return;
     io.next_progress_ns = io.now_ns + PROGRESS_NS;
-    if (stored_progress(&message.progress))
-        io_send_ol(NULL, &message);
+    bool moved = stored_progress(&message.progress);
+    if (!moved && !(io.phase == IO_FOLLOWING && replay_starves()))
+        return;
+    io_send_ol(NULL, &message);
+    if (io.phase == IO_FOLLOWING)
+        fault_point(FAULT_BACKUP_PROGRESS);
 }
 
 /* ---- takeover ---- */
@@ -193,6 +197,8 @@ int backup_message(const struct message *message)
         return io.phase == IO_WARM || io.phase == IO_FOLLOWING ? take_over(&message->takeover)
                                                                : -EBADMSG;
     case MESSAGE_STORED_LOG:
+        if (io.phase == IO_FOLLOWING)
+            fault_point(FAULT_BACKUP_FOLLOWS_LOG);
         return replays ? stored_add(&message->stored_log) : -EBADMSG;
     case MESSAGE_STORED_END:
         fault_point(FAULT_BACKUP_LOGS);

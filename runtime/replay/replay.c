@@ -240,6 +240,23 @@ bool replay_quiescent(void)
     return is;
 }
 
+bool replay_idle(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    bool is = replay.ended == replay.living;
+    pthread_mutex_unlock(&replay.mutex);
+    return is;
+}
+
+bool replay_starves(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    bool is = !replay.final && replay.ended != replay.living &&
+              replay.waiting + replay.ended == replay.living;
+    pthread_mutex_unlock(&replay.mutex);
+    return is;
+}
+
 void replay_go_live(void)
 {
     pthread_mutex_lock(&replay.mutex);

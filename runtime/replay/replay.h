@@ -77,6 +77,10 @@ void replay_final(void);
 bool replay_quiescent(void);
 /* Threads that wait where no snapshot can be taken. */
 uint32_t replay_inside(void);
+/* Are all threads at the end of their logs? Does none move, though some are not? More of the logs
+ * may help both. */
+bool replay_idle(void);
+bool replay_starves(void);
 /* MODE_RECORD and wake everybody. */
 void replay_go_live(void);
 
