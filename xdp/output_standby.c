@@ -54,7 +54,9 @@ static void follow(struct output_logger *ol)
     ol->standby.moved_ns = ol->logger->now_ns;
     log_feed_begin(&ol->feed, ol->log);
     peer_send(ol->logger, ol->backup, &message);
+    fault_point(FAULT_OL_FOLLOW);
     tell_master(ol, true);
+    fault_point(FAULT_OL_FOLLOW_MASTER);
     journal_event(ol->logger->journal, "follows", "{s:I,s:b}", "base",
                   (json_int_t)message.number.number, "check", ol->backup->standby == STANDBY_CHECK);
 }
@@ -68,6 +70,7 @@ void standby_lost(struct output_logger *ol)
     images_abandon(ol->images);
     output_log_marks_drop(ol->log);
     ol->imaging = ol->wanted = false;
+    fault_point(FAULT_OL_STANDBY_LOST);
     tell_master(ol, false);
 }
 
@@ -96,6 +99,8 @@ void standby_based(struct output_logger *ol)
 int standby_progress(struct output_logger *ol, const struct message_progress *progress)
 {
     ol->standby.moved_ns = ol->logger->now_ns;
+    if (ol->reign == REIGN_MASTER)
+        fault_point(FAULT_OL_PROGRESS);
     return log_feed_progress(&ol->feed, progress);
 }
 

@@ -157,6 +157,9 @@ void standby_departure_round(void);
 bool standby_round(void);
 /* It cannot go on from where it is: begins anew as a fresh backup. */
 __attribute__((noreturn, format(printf, 1, 2))) void standby_start_over(const char *format, ...);
+/* At start: another attempt, when this process began anew by itself and nobody else would make it;
+ * else it returns. */
+void standby_retry(enum status status);
 /* Threads go on from the image's contexts. Returns how many live. */
 uint32_t takeover_replay_begin(void);
 void takeover_progress(void);

@@ -254,8 +254,9 @@ void protect_standby(bool follows)
     protect.standby = follows;
     protect.wanted = false;
     io.next_snapshot_ns = io.now_ns;
-    if (follows && !protect.unsaved)
+    if (!protect.unsaved) /* the output logger drops an image of ours while a standby follows */
         snapshot_abandon();
+    fault_point(follows ? FAULT_MASTER_STANDBY : FAULT_MASTER_STANDBY_LOST);
 }
 
 void protect_committed(uint64_t number)

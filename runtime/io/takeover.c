@@ -57,8 +57,11 @@ void takeover_progress(void)
     if (io.now_ns < io.next_progress_ns)
         return;
     io.next_progress_ns = io.now_ns + PROGRESS_NS;
-    if (stored_progress(&message.progress))
-        io_send_ol(NULL, &message);
+    if (!stored_progress(&message.progress))
+        return;
+    io_send_ol(NULL, &message);
+    if (io.phase == IO_FOLLOWING)
+        fault_point(FAULT_BACKUP_PROGRESS);
 }
 
 /* ---- takeover ---- */
@@ -185,6 +188,8 @@ int backup_message(const struct message *message)
         return io.phase == IO_WARM || io.phase == IO_FOLLOWING ? take_over(&message->takeover)
                                                                : -EBADMSG;
     case MESSAGE_STORED_LOG:
+        if (io.phase == IO_FOLLOWING)
+            fault_point(FAULT_BACKUP_FOLLOWS_LOG);
         return replays ? stored_add(&message->stored_log) : -EBADMSG;
     case MESSAGE_STORED_END:
         fault_point(FAULT_BACKUP_LOGS);
