@@ -171,6 +171,9 @@ void io_connect(enum role role, char *const *arguments)
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
     struct message_welcome il = join(io.il_line, io.il_wire, role, "input");
     check_ports(&il, &ol);
+    sentinel_start();
+    sentinel_watch(OUTPUT_LOGGER, ol.session);
+    sentinel_watch(INPUT_LOGGER, il.session);
     process.port_count = il.port_count;
     process.ports = malloc(sizeof il.ports);
     if (process.ports == NULL)

@@ -57,6 +57,12 @@ void connect_check_ports(const struct message_welcome *welcome, const char *logg
 /* Claims inputs under io.epoch. Does not wait for the answer. */
 void io_reign(struct input_claim claim);
 
+/* ---- the thread that tells of our death at once (sentinel.c) ---- */
+
+void sentinel_start(void);
+/* The logger has welcomed us to `session`: so it hears when that ends. I/O thread. */
+void sentinel_watch(enum logger_side which, uint32_t session);
+
 /* The loop (io.c). Never returns. */
 __attribute__((noreturn)) void io_run(enum io_phase phase);
 /* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */

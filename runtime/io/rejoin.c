@@ -132,6 +132,7 @@ static void welcomed(enum logger_side which)
     if (which == OUTPUT_LOGGER && io.phase == IO_WARM)
         io.epoch = side->welcome.epoch;
     connect_session(wire_of(which), &side->welcome, side->name);
+    sentinel_watch(which, side->welcome.session);
     *line_of(which) = side->joining;
     side->joining = NULL;
     side->busy_ns = 0;
