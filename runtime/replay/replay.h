@@ -66,8 +66,6 @@ void replay_log_grown(uint32_t thread);
 void replay_final(void);
 /* True once all logs are there and every living thread waits. */
 bool replay_quiescent(void);
-/* Threads that wait where no snapshot can be taken. */
-uint32_t replay_inside(void);
 /* MODE_RECORD and wake everybody. */
 void replay_go_live(void);
 
