@@ -13,6 +13,7 @@ from .topology import logger_address
 
 STANDBY = os.environ.get("PALISADE_STANDBY", "cold")  # for the tests: how their backups wait
 SNAPSHOT_MS = 200
+LAG_SMALL_BYTES = 4096  # of log: what a standby that keeps up may have before it
 BUSY = 67  # STATUS_BUSY of runtime/core/status.h
 LOGGERS = {"il": "input-logger", "ol": "output-logger"}
 # What --kill takes: how the victim is called in sentences. {} is the function.
@@ -228,5 +229,10 @@ class Hot(Cold):
 
     def wait_ready(self):
         super().wait_ready()
-        wait_until("the backup follows", lambda: self.output_logger.journal.find("follows"),
-                   self.processes())
+        wait_until("the backup follows", self.caught_up, self.processes())
+
+    def caught_up(self):
+        """The backup follows and is not behind."""
+        standby = account.asked(self.output_logger).get("standby", {})
+        return (self.backup.journal.find("follows") is not None and standby.get("follows", False)
+                and standby["lag_bytes"] <= LAG_SMALL_BYTES)
