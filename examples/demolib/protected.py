@@ -11,7 +11,6 @@ from .journal import Journal
 from .processes import Process, cpu_s
 from .topology import logger_address
 
-STANDBY = os.environ.get("PALISADE_STANDBY", "cold")  # for the tests: how their backups wait
 SNAPSHOT_MS = 200
 LAG_SMALL_BYTES = 4096  # of log: what a standby that keeps up may have before it
 BUSY = 67  # STATUS_BUSY of runtime/core/status.h
@@ -33,7 +32,7 @@ class Part(Process):
 class Cold:
     """Mode cold: loggers, master, and a backup that waits for a snapshot and the logs."""
 
-    standby = STANDBY  # how the backups wait that are started from now on
+    standby = "cold"  # how the backups wait that are started from now on
     loggers = ("palisade-input-logger", "palisade-output-logger")
     links = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}  # of each seat
 
@@ -124,6 +123,9 @@ class Cold:
                        self.processes())
         wait_until("the first snapshot is committed",
                    lambda: self.output_logger.journal.find("image_committed"), self.processes())
+        if self.backup is not None and self.standby != "cold":
+            wait_until("the backup follows",
+                       lambda: self.output_logger.journal.find("follows"), self.processes())
 
     def observe(self):
         """Makes the master and the output logger write their counters down, and notes the CPU time
