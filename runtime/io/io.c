@@ -85,6 +85,8 @@ static int from_input_logger(void *context, const struct message *message)
         logger_claimed(message->reign.claim);
     else if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_LIVE)
         protect_wanted(INPUT_LOGGER);
+    else if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_FOLLOWING)
+        standby_snapshot_wanted();
     return 0;
 }
 
@@ -165,6 +167,8 @@ static bool nf_computes(void)
         return false; /* the threads in the image are the master's */
     if (io.phase == IO_FOLLOWING)
         return !replay_idle() || stored_untold();
+    if (process_mode() == MODE_REPLAY)
+        return true; /* those that wait are safe, but how far they are has to be told */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++)
         if (IMAGE->threads[t].lifecycle != THREAD_EXITED &&
             !atomic_load_explicit(&process.runs[t].safe, memory_order_relaxed))
