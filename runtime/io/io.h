@@ -111,6 +111,8 @@ void protect_go_live(void);
 /* Logs, then outputs, of all threads into the link. Returns frames made. */
 uint32_t ship_logs(void);
 uint32_t ship_outputs(void);
+/* The next pieces of a snapshot; false when the lifeline's queue has no room for them. */
+bool ship_image(void);
 /* Moves what replaying threads send out of their rings, to be shipped after the go-live; forgets
  * what the output logger has by now (R14). */
 void ship_collect_replayed(void);
@@ -166,6 +168,17 @@ __attribute__((noreturn, format(printf, 1, 2))) void standby_start_over(const ch
 /* At start: another attempt, when this process began anew by itself and nobody else would make it;
  * else it returns. */
 void standby_retry(enum status status);
+
+/* ---- the snapshots of a standby that follows (standby_snapshot.c) ---- */
+
+void standby_snapshots_begin(uint64_t base);
+/* A takeover begins: the barrier is lowered, what is under way ends. */
+void standby_snapshots_end(void);
+bool standby_snapshot_round(void);
+/* A logger fills up. */
+void standby_snapshot_wanted(void);
+void standby_snapshot_committed(uint64_t number);
+
 /* Threads go on from the image's contexts. Returns how many live. */
 uint32_t takeover_replay_begin(void);
 void takeover_progress(void);

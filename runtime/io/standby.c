@@ -66,6 +66,7 @@ int standby_follow(uint32_t epoch, uint64_t number)
         standby_start_over("the input logger is gone");
     fault_point(FAULT_BACKUP_COPY);
     io.phase = IO_FOLLOWING;
+    standby_snapshots_begin(number);
     uint32_t living = takeover_replay_begin();
     journal_event(io.journal, "follows", "{s:I,s:I}", "base", (json_int_t)number, "threads",
                   (json_int_t)living);
@@ -104,7 +105,7 @@ bool standby_round(void)
     ship_collect_replayed();
     inputs_trim();
     takeover_progress();
-    return false;
+    return standby_snapshot_round();
 }
 
 __attribute__((noreturn)) static void execute_again(void)

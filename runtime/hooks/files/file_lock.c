@@ -31,7 +31,7 @@ int palisade_flock_restartable(int fd, int operation)
     if (index == DESCRIPTORS_MAX)
         return -1;
     safe_point(thread);
-    int64_t result = LOGGED(
+    int64_t result = LOGGED_SAFE(
         thread, "flock", 0,
         TRY_LOCK(thread, !(operation & LOCK_NB), flock(native_fd(index), operation | LOCK_NB)));
     if (result == 0)

@@ -187,10 +187,13 @@ static int64_t put(struct nf_pipe *pipe, const struct msghdr *message)
 static void wait_for(struct nf_thread *thread, uint32_t index, short events, bool nonblock)
 {
     struct interest one = {.index = index, .events = events};
-    if (process_mode() != MODE_RECORD) {
+    while (process_mode() == MODE_REPLAY) {
+        position before = thread->core.position;
+        replay_wait_log(thread);
         if (!nonblock)
             signal_replay(thread, &signal_restart);
-        return;
+        if (thread->core.position == before && process_mode() == MODE_REPLAY)
+            return;
     }
     if (!nonblock)
         wait_until(thread, &one, 1, -1, &signal_restart);

@@ -347,7 +347,8 @@ int palisade_connect_restartable(int fd, const struct sockaddr *address, socklen
         return fail(EINVAL);
     struct nf_socket *socket = socket_of(index);
     safe_point(thread);
-    int64_t result = LOGGED(thread, "connect", 0, connect_live(thread, index, address, length));
+    int64_t result =
+        LOGGED_SAFE(thread, "connect", 0, connect_live(thread, index, address, length));
     if (result == 0 || result == -EINPROGRESS) {
         socket->connected = address->sa_family != AF_UNSPEC;
         socket->peer_length = length;

@@ -119,8 +119,8 @@ static bool send_replayed(struct nf_thread *thread, const struct outgoing *packe
 {
     struct thread_run *run = run_of(thread);
     run->sending = (struct sending){packets->iov, packets->pieces, packets->port};
-    bool replayed = REPLAYED_ALONE(thread, "send",
-                                   ev_out_replay(&thread->core, &run->reader, count, sent, first));
+    bool replayed = REPLAYED_SAFE_ALONE(
+        thread, "send", ev_out_replay(&thread->core, &run->reader, count, sent, first));
     run->sending.pieces = NULL;
     if (!replayed)
         return false;

@@ -193,7 +193,7 @@ static struct word rmw_long(void *address, const struct operation *operation)
     safe_point(thread);
     struct word old;
     bool stored;
-    if (REPLAYED_AND(thread, "atomic operation",
+    if (REPLAYED_AND(thread, "atomic operation", REPLAY_SAFE,
                      rmw_replay(thread, address, operation, &old, &stored),
                      stored ? replay_passed() : (void)0))
         return old;

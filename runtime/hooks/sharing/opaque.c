@@ -38,8 +38,8 @@ static void lock(void *address, bool shared)
         return; /* role=off, or a thread that makes no events: the library's lock is enough */
     struct opaque_lock *entry = entry_of(address);
     safe_point(thread);
-    if (REPLAYED(thread, "lock of a library",
-                 word_replay(thread, &entry->word, &entry->order, entry, shared, NULL)))
+    if (REPLAYED_SAFE(thread, "lock of a library",
+                      word_replay(thread, &entry->word, &entry->order, entry, shared, NULL)))
         return;
     word_take(thread, &entry->word, shared);
     ev_order_record(&thread->core, log_ready(thread), &entry->order);

@@ -72,7 +72,7 @@ void word_load_record(struct nf_thread *thread, struct log *log, const void *add
 struct word word_load(struct nf_thread *thread, const void *address, uint32_t bytes)
 {
     struct word value;
-    if (REPLAYED_ALONE(thread, "load", load_replay(thread, address, bytes, &value)))
+    if (REPLAYED_SAFE_ALONE(thread, "load", load_replay(thread, address, bytes, &value)))
         return value;
     struct log *log = log_ready(thread);
     struct looked looked = word_look(address, bytes);
@@ -200,7 +200,7 @@ static enum event store_replay(struct nf_thread *thread, void *address, struct w
 
 void word_store(struct nf_thread *thread, void *address, struct word value, uint32_t bytes)
 {
-    if (REPLAYED(thread, "store", store_replay(thread, address, value, bytes)))
+    if (REPLAYED_SAFE(thread, "store", store_replay(thread, address, value, bytes)))
         return;
     store_live(thread, address, value, bytes);
 }
