@@ -157,18 +157,18 @@ def _logs(counters):
 def _all_counters(gateway):
     """The loggers', the master's shortly before its death, and of who took over; without a
     takeover, the master's and the backup's now."""
-    counters = {"input-logger": _asked(gateway.input_logger),
-                "output-logger": _asked(gateway.output_logger)}
+    counters = {"input-logger": asked(gateway.input_logger),
+                "output-logger": asked(gateway.output_logger)}
     if gateway.victim == "master":
-        counters["backup"] = _asked(gateway.heir)
+        counters["backup"] = asked(gateway.heir)
         counters["master"] = bare(gateway.fallen.journal.last("counters") or {})
     else:
-        counters["backup"] = _asked(gateway.backup)
-        counters["master"] = _asked(gateway.master)
+        counters["backup"] = asked(gateway.backup)
+        counters["master"] = asked(gateway.master)
     return counters
 
 
-def _asked(part):
+def asked(part):
     """Asks for the counters and waits a moment for them."""
     if part is None or not part.running():
         return {}
