@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "abi.h"
+#include "hooks/site.h"
 
 #define HOOK __attribute__((visibility("default")))
 

@@ -83,7 +83,9 @@ void safe_enter(struct nf_thread *thread)
     thread->saved_errno = errno;
     /* seq_cst pairs with barrier_raise: either it sees us safe or we see the barrier. */
     atomic_store(&run->safe, 1);
-    io_kick();
+    /* Live, its log is to be shipped; in replay nobody wants to know but a barrier. */
+    if (process_mode() != MODE_REPLAY || atomic_load(&process.barrier))
+        io_kick();
 }
 
 void safe_leave(struct nf_thread *thread)

@@ -24,6 +24,8 @@
 #include "image.h"
 #include "options.h"
 
+struct iovec;
+
 enum mode {
     MODE_OFF,    /* role=off: hooks call libc */
     MODE_RECORD, /* live */
@@ -62,11 +64,26 @@ struct output_ring {
     uint8_t *bytes;
 };
 
+/* In replay, for the report of a departure (replay/departure.h). */
+#define TRAIL_SITES 16u
+struct trail {
+    uint32_t count; /* events since the last output that was compared */
+    uint32_t site[TRAIL_SITES];
+    position at[TRAIL_SITES];
+};
+struct sending {
+    const struct iovec *pieces; /* NULL: no output is being compared */
+    uint32_t count;             /* of pieces */
+    int32_t port;               /* -1: an effect */
+};
+
 /* The process's side of one NF thread. */
 struct thread_run {
     struct log log;
     struct output_ring outputs;
     struct log_reader reader;
+    struct trail trail;
+    struct sending sending;
     _Alignas(64) _Atomic uint32_t safe;   /* see top */
     _Atomic uint32_t wake;                /* futex: inputs, log or output room */
     _Atomic(_Atomic uint32_t *) waits_on; /* futex of a safe_wait: a signal wakes it */

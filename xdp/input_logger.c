@@ -210,6 +210,7 @@ static int copy(struct logger *logger, struct peer *peer, const struct message_r
 
     if (asked->claimant != peer->claimant || peer == il->reigning)
         return peer_refuse(logger, peer, STATUS_PROTOCOL, "COPY makes no sense here");
+    fault_point(FAULT_IL_COPY);
     if (il->standby && il->standby != peer && !il->standby->leaving)
         return peer_refuse(logger, peer, STATUS_BUSY, "another standby follows");
     if (input_log_copy(il->log, &asked->claim))
@@ -373,7 +374,11 @@ static uint32_t step(struct logger *logger)
         want_snapshot(logger);
     }
     if (il->standby && !il->standby->leaving) {
-        work += feed(il->log, &feed_standby, il->standby, &il->copy_waits, logger->now_ns);
+        uint32_t copied =
+            feed(il->log, &feed_standby, il->standby, &il->copy_waits, logger->now_ns);
+        if (copied)
+            fault_point(FAULT_IL_COPIES);
+        work += copied;
         standby_behind(logger);
     }
     return work;

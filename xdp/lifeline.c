@@ -52,7 +52,8 @@ struct lifeline {
     int64_t serviced_ns, sent_ns; /* 0: not serviced yet */
     int64_t silence_ns;           /* listened to since the last byte */
     bool wrote;                   /* since the last service */
-    bool broken;                  /* a write failed: -EPIPE once all input is handled */
+    bool mute;
+    bool broken; /* a write failed: -EPIPE once all input is handled */
 };
 
 /* Makes `more` bytes of room behind the end. */
@@ -350,6 +351,11 @@ int lifeline_send(struct lifeline *line, const struct message *message)
     return line->broken ? -EPIPE : 0;
 }
 
+void lifeline_mute(struct lifeline *line)
+{
+    line->mute = true;
+}
+
 /* Hands out every whole message in the input buffer. */
 static int messages_handle(struct lifeline *line,
                            int (*handler)(void *context, const struct message *message),
@@ -415,6 +421,8 @@ int lifeline_service(struct lifeline *line, int64_t now_ns,
     if (result)
         return result;
 
+    if (line->mute)
+        return 0;
     line_write(line);
     if (!lifeline_queued(line) && !line->wrote && now_ns - line->sent_ns >= HEARTBEAT_EVERY_NS)
         lifeline_send(line, &heartbeat);

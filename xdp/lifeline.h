@@ -27,6 +27,9 @@ enum status lifeline_listen(int *listener, const char *address, uint16_t port, c
 struct lifeline *lifeline_accept(int listener);
 void lifeline_close(struct lifeline *line);
 
+/* From now on neither side says anything: only the end is of interest. */
+void lifeline_mute(struct lifeline *line);
+
 int lifeline_fd(const struct lifeline *line);
 short lifeline_events(const struct lifeline *line);  /* POLLIN, with POLLOUT when bytes wait */
 size_t lifeline_queued(const struct lifeline *line); /* bytes not yet handed to the kernel */

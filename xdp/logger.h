@@ -41,6 +41,8 @@ struct peer {
     enum standby standby; /* of a backup */
     uint32_t epoch;       /* a master that comes back: under which it reigns; else 0 (R16) */
     uint64_t claimant;
+    uint32_t session;  /* of its link */
+    uint32_t sentinel; /* no NF process, but the sentinel of that claimant's session; else 0 */
     char identity[IDENTITY_MAX_BYTES];
     int64_t accepted_ns, serviced_ns;
 };

@@ -170,7 +170,6 @@ static enum status start(struct logger *logger, char *why)
     }
     for (uint32_t i = 0; i < logger->options.port_count; i++)
         ol->senders[i].port = &logger->ports[i];
-    ol->standby.wake_ns = INT64_MAX;
     ol->images = images_create(logger->options.memory_bytes);
     ol->times = held_time_create();
     if (!ol->images || !ol->times || !log_create(ol)) {
@@ -457,9 +456,10 @@ static int64_t next_wake(struct logger *logger)
             return logger->now_ns + FLUSH_RETRY_NS;
     if (ol->reign == REIGN_ORPHAN)
         return ol->orphan_told_ns;
-    if (ol->reign == REIGN_MASTER)
-        return ol->trickle_wake_ns < ol->standby.wake_ns ? ol->trickle_wake_ns
-                                                         : ol->standby.wake_ns;
+    if (ol->reign == REIGN_MASTER) {
+        int64_t standby_ns = standby_next_wake(ol);
+        return ol->trickle_wake_ns < standby_ns ? ol->trickle_wake_ns : standby_ns;
+    }
     return ol->reign == REIGN_LOST && !ol->raised ? ol->retry_ns : INT64_MAX;
 }
 

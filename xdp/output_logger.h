@@ -33,8 +33,11 @@ struct output_standby {
     uint32_t in_a_row; /* departures */
     int64_t follow_ns; /* not before */
     struct log_feed_lag lag;
-    int64_t moved_ns; /* last PROGRESS */
-    int64_t trickle_ns, wake_ns;
+    uint64_t lag_most;                   /* in bytes, since it follows */
+    int64_t moved_ns;                    /* it replayed something */
+    bool starves;                        /* ... or said that it could not */
+    int64_t fed_ns, feed_wake_ns;        /* logs go together */
+    int64_t trickle_ns, trickle_wake_ns; /* of frames beyond the bound */
     uint64_t trickle_until;
     uint64_t count, departures;
     struct stall lag_waits;
@@ -104,6 +107,8 @@ void standby_based(struct output_logger *ol);
 int standby_progress(struct output_logger *ol, const struct message_progress *progress);
 /* So many of `frames` may the master ship beyond `received`, so that the lag stays bounded. */
 uint32_t standby_credit(struct output_logger *ol, uint32_t frames, uint64_t received);
+/* When standby_step or standby_credit would do something by themselves. */
+int64_t standby_next_wake(const struct output_logger *ol);
 json_t *standby_json(const struct output_logger *ol);
 
 /* ---- output_intake.c ---- */

@@ -10,12 +10,17 @@
  * follows before one of the master's is the base (G6)
  *
  * Its lag is bounded by the master's credit. A standby may need one thread's log to go on with
- * another's: so while it stands still the master may ship a little all the same.
+ * another's: so when it says that it stands still, by a PROGRESS of none, the master may ship a
+ * little all the same.
  */
 #include "output_logger.h"
 
-#define STARVED_NS 2000000 /* it did not move for so long */
-#define TRICKLE_NS 1000000
+#define FEED_NS 300000 /* logs go together, for each message wakes it */
+#define FEED_AT_ONCE_BYTES (64u << 10)
+#define LAG_FRAMES_LEAST 32u /* on their way, however small --lag is */
+/* Should it stand still and not say so. */
+#define STARVED_NS 500000000
+#define TRICKLE_NS 10000000
 /* Who departs again and again costs the master a snapshot each time: a rest between, twice as long
  * as the one before, until one has followed calmly. */
 #define REST_NS 100000000ll
@@ -48,13 +53,18 @@ static void follow(struct output_logger *ol)
     output_log_marks_drop(ol->log);
     images_abandon(ol->images);
     images_feed_stop(ol->images);
+    stall_note(&ol->feed_waits, false, ol->logger->now_ns);
     ol->imaging = ol->wanted = false;
     ol->standby.follows = ol->standby.skips = true;
     ol->standby.count++;
     ol->standby.moved_ns = ol->logger->now_ns;
+    ol->standby.starves = false;
+    ol->standby.lag_most = 0;
     log_feed_begin(&ol->feed, ol->log);
     peer_send(ol->logger, ol->backup, &message);
+    fault_point(FAULT_OL_FOLLOW);
     tell_master(ol, true);
+    fault_point(FAULT_OL_FOLLOW_MASTER);
     journal_event(ol->logger->journal, "follows", "{s:I,s:b}", "base",
                   (json_int_t)message.number.number, "check", ol->backup->standby == STANDBY_CHECK);
 }
@@ -68,6 +78,7 @@ void standby_lost(struct output_logger *ol)
     images_abandon(ol->images);
     output_log_marks_drop(ol->log);
     ol->imaging = ol->wanted = false;
+    fault_point(FAULT_OL_STANDBY_LOST);
     tell_master(ol, false);
 }
 
@@ -95,8 +106,46 @@ void standby_based(struct output_logger *ol)
 
 int standby_progress(struct output_logger *ol, const struct message_progress *progress)
 {
-    ol->standby.moved_ns = ol->logger->now_ns;
-    return log_feed_progress(&ol->feed, progress);
+    struct output_standby *standby = &ol->standby;
+    struct log_feed_lag before = log_feed_lag(&ol->feed, ol->log);
+    int error = log_feed_progress(&ol->feed, progress);
+
+    if (error)
+        return error;
+    standby->lag = log_feed_lag(&ol->feed, ol->log);
+    standby->starves = standby->lag.events == before.events && standby->lag.bytes == before.bytes;
+    if (!standby->starves)
+        standby->moved_ns = ol->logger->now_ns;
+    if (ol->reign == REIGN_MASTER)
+        fault_point(FAULT_OL_PROGRESS);
+    return 0;
+}
+
+/* Bytes of log that the standby was not sent. */
+static uint64_t unsent(const struct output_logger *ol)
+{
+    uint64_t bytes = log_feed_lag(&ol->feed, ol->log).bytes;
+
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        bytes -= ol->feed.threads[t].sent - ol->feed.threads[t].consumed;
+    return bytes;
+}
+
+static uint32_t feed_logs(struct output_logger *ol)
+{
+    struct output_standby *standby = &ol->standby;
+    int64_t now_ns = ol->logger->now_ns;
+
+    standby->feed_wake_ns = INT64_MAX;
+    if (now_ns - standby->fed_ns < FEED_NS && unsent(ol) < FEED_AT_ONCE_BYTES) {
+        if (!log_feed_done(&ol->feed, ol->log))
+            standby->feed_wake_ns = standby->fed_ns + FEED_NS;
+        return 0;
+    }
+    uint32_t sent = output_feed_logs(ol, ol->epoch);
+    if (sent)
+        standby->fed_ns = now_ns;
+    return sent;
 }
 
 uint32_t standby_step(struct output_logger *ol)
@@ -105,8 +154,10 @@ uint32_t standby_step(struct output_logger *ol)
         follow(ol);
     if (!ol->standby.follows || ol->reign != REIGN_MASTER || ol->backup->leaving)
         return 0;
-    uint32_t sent = output_feed_logs(ol, ol->epoch);
+    uint32_t sent = feed_logs(ol);
     ol->standby.lag = log_feed_lag(&ol->feed, ol->log);
+    if (ol->standby.lag.bytes > ol->standby.lag_most)
+        ol->standby.lag_most = ol->standby.lag.bytes;
     if (ol->backup->standby == STANDBY_HOT &&
         ol->standby.lag.bytes <= ol->logger->options.lag_bytes)
         protection_gained(&ol->protection, ol->logger->journal, ol->logger->now_ns);
@@ -116,29 +167,51 @@ uint32_t standby_step(struct output_logger *ol)
 uint32_t standby_credit(struct output_logger *ol, uint32_t frames, uint64_t received)
 {
     struct output_standby *standby = &ol->standby;
+    uint64_t most = ol->logger->options.lag_bytes;
     int64_t now_ns = ol->logger->now_ns;
-    bool lags = standby->follows && standby->lag.bytes > ol->logger->options.lag_bytes;
+    bool lags = standby->follows && standby->lag.bytes > most;
 
     stall_note(&standby->lag_waits, lags, now_ns);
-    standby->wake_ns = INT64_MAX;
-    if (!lags)
+    standby->trickle_wake_ns = INT64_MAX;
+    if (!standby->follows)
         return frames;
-    if (now_ns - standby->moved_ns >= STARVED_NS && now_ns >= standby->trickle_ns) {
+    if (!lags) {
+        uint64_t room = (most - standby->lag.bytes) / FRAME_PAYLOAD_MAX_BYTES;
+        room = room > LAG_FRAMES_LEAST ? room : LAG_FRAMES_LEAST;
+        return frames < room ? frames : (uint32_t)room;
+    }
+    if (standby->trickle_until > received + 1)
+        standby->trickle_until = 0; /* of another master's link */
+    bool silent = now_ns - standby->moved_ns >= STARVED_NS && now_ns >= standby->trickle_ns;
+    if (standby->starves || silent) {
+        standby->starves = false;
         standby->trickle_ns = now_ns + TRICKLE_NS;
         standby->trickle_until = received + 1;
     }
-    standby->wake_ns = standby->trickle_ns > now_ns ? standby->trickle_ns : now_ns + STARVED_NS;
+    int64_t silent_ns = standby->moved_ns + STARVED_NS;
+    standby->trickle_wake_ns = standby->trickle_ns > silent_ns ? standby->trickle_ns : silent_ns;
     return received < standby->trickle_until && frames ? 1 : 0;
+}
+
+int64_t standby_next_wake(const struct output_logger *ol)
+{
+    const struct output_standby *standby = &ol->standby;
+
+    if (!standby->follows)
+        return INT64_MAX;
+    return standby->trickle_wake_ns < standby->feed_wake_ns ? standby->trickle_wake_ns
+                                                            : standby->feed_wake_ns;
 }
 
 json_t *standby_json(const struct output_logger *ol)
 {
     const struct output_standby *standby = &ol->standby;
 
-    return json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:o}", "follows", standby->follows, "mistrusted",
+    return json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o}", "follows", standby->follows, "mistrusted",
                      standby->mistrusted, "count", (json_int_t)standby->count, "departures",
                      (json_int_t)standby->departures, "lag_bytes",
                      (json_int_t)(standby->follows ? standby->lag.bytes : 0), "lag_events",
-                     (json_int_t)(standby->follows ? standby->lag.events : 0), "waits",
+                     (json_int_t)(standby->follows ? standby->lag.events : 0), "lag_most_bytes",
+                     (json_int_t)standby->lag_most, "waits",
                      stall_json(&standby->lag_waits, ol->logger->now_ns));
 }

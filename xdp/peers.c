@@ -176,6 +176,7 @@ static int hello(struct logger *logger, struct peer *peer, uint32_t epoch,
         welcome->ports[i].mtu = (uint16_t)port->info.mtu;
         welcome->ports[i].kind = (uint16_t)port->option->kind;
     }
+    peer->session = welcome->session;
     peer->device->peer = peer;
     peer->greeted = true;
     peer_send(logger, peer, &message);
@@ -190,6 +191,17 @@ struct handling {
     struct peer *peer;
 };
 
+/* A connection whose end tells that an NF process is dead, before its lifeline can. */
+static int sentinel(struct logger *logger, struct peer *peer, const struct message_sentinel *of)
+{
+    if (peer->role || peer->sentinel || !of->session)
+        return peer_refuse(logger, peer, STATUS_PROTOCOL, "this SENTINEL makes no sense");
+    peer->claimant = of->claimant;
+    peer->sentinel = of->session;
+    lifeline_mute(peer->line);
+    return 0;
+}
+
 static int handle(void *context, const struct message *message)
 {
     const struct handling *handling = context;
@@ -198,6 +210,8 @@ static int handle(void *context, const struct message *message)
 
     if (peer->leaving)
         return -ECONNABORTED;
+    if (message->kind == MESSAGE_SENTINEL)
+        return sentinel(logger, peer, &message->sentinel);
     if (message->kind == MESSAGE_HELLO)
         return hello(logger, peer, message->epoch, &message->hello);
     if (!peer->greeted)
@@ -221,6 +235,20 @@ static void let_go(struct logger *logger, uint32_t index, int error)
     logger->peers[index] = NULL;
 }
 
+/* Its process is dead: the last words it had for us are in the lifeline. */
+static void sentinel_fell(struct logger *logger, const struct peer *fell)
+{
+    for (uint32_t i = 0; i < PEERS_MAX; i++) {
+        const struct peer *peer = logger->peers[i];
+        if (!peer || !peer->greeted || peer->claimant != fell->claimant ||
+            peer->session != fell->sentinel)
+            continue;
+        peer_service(logger, i);
+        if (logger->peers[i] == peer && !peer->leaving)
+            let_go(logger, i, -EPIPE);
+    }
+}
+
 void peer_service(struct logger *logger, uint32_t index)
 {
     struct peer *peer = logger->peers[index];
@@ -235,6 +263,8 @@ void peer_service(struct logger *logger, uint32_t index)
         return;
     if (!error)
         return;
+    if (peer->sentinel)
+        sentinel_fell(logger, peer);
     if (error == -EBADMSG || error == -EPROTO)
         peer_refuse(logger, peer, STATUS_PROTOCOL,
                     error == -EPROTO ? "it speaks another version of the protocol than %u"

@@ -4,7 +4,7 @@ one load, one death (or many).
 topology   namespaces, devices, and the guardian that removes them whatever happens
 processes  programs inside a namespace, with their output kept in a file
 gateway    the function for itself: plain and restarted (none)
-protected  the function with loggers and backup, and the supervisor who restarts them (cold)
+protected  the function with loggers and backup, and the supervisor who restarts them (cold, hot)
 journal    what they write down
 account    Palisade's own account of a run, made from that
 nf         what a network function must answer: topology, program, load, witness, verdict

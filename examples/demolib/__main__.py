@@ -32,9 +32,10 @@ def arguments_parse(words):
     parser.add_argument("--nf", choices=tuple(NFS), default="nat",
                         help="which one: a NAT (default), a flow probe (libpcap), a load balancer "
                         "(AF_XDP), a rate limiter (TUN)")
-    parser.add_argument("--mode", choices=("cold", "none"), default="cold",
+    parser.add_argument("--mode", choices=("cold", "hot", "none"), default="cold",
                         help="cold: protected by Palisade, the backup restores snapshot and logs "
-                        "(default); none: the same program for itself, restarted")
+                        "(default); hot: the backup replays all the time and needs only the rest; "
+                        "none: the same program for itself, restarted")
     parser.add_argument("--kill", choices=(*VICTIMS, "all"), default="master",
                         help="who dies: the function itself (default), its backup, the input "
                         "logger, the output logger; all: one after another, in shorter runs")

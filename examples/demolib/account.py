@@ -23,14 +23,17 @@ def moments(gateway, kill_ns):
     protected = ("protected", "a backup holds every committed page again",
                  protected_ns(gateway, kill_ns))
     if gateway.victim == "master" and heir is not None:
+        # A hot standby had restored its snapshot long before.
         return [("master_lost", "the output logger misses the master",
                  _first(ol, "master_lost", kill_ns)),
-                ("takeover", "the new epoch is on disk, the backup takes over",
-                 _first(heir, "takeover", kill_ns)),
-                ("restored", "the backup has restored the snapshot",
-                 _first(heir, "restored", kill_ns)),
-                ("replayed", "the backup has replayed the logs",
+                ("takeover", "the new epoch is on disk, the backup is to take over",
+                 _first(ol, "takeover", kill_ns)),
+                *([("restored", "the backup has restored the snapshot",
+                    _first(heir, "restored", kill_ns))] if gateway.heir.standby == "cold" else []),
+                ("replayed", "the backup has replayed "
+                 + ("the logs" if gateway.heir.standby == "cold" else "the rest of the logs"),
                  _first(heir, "replayed", kill_ns)),
+                ("go", "the cut is committed", _first(ol, "go", kill_ns)),
                 ("live", "the backup is live", _first(heir, "live", kill_ns)),
                 protected]
     if gateway.victim == "backup":
@@ -54,11 +57,13 @@ def protected_ns(gateway, kill_ns):
     # takeover (R16): the first one is that is committed after both have its successor.
     joined = [_first(gateway.input_logger.journal, "welcome", kill_ns, role="backup"),
               _first(gateway.master.journal, "logger_back", kill_ns, logger=LOGGER_WORDS["il"])]
-    return None if None in joined else _first(ol, "image_committed", max(joined))
+    event = "follows" if gateway.backup.standby == "hot" else "image_committed"
+    return None if None in joined else _first(ol, event, max(joined))
 
 
 def figures(gateway, kill_ns):
     found = {event: moment_ns for event, _, moment_ns in moments(gateway, kill_ns)}
+    hot = gateway.heir is not None and gateway.heir.standby == "hot"
     found["kill"] = kill_ns
 
     def span_ms(since, until):
@@ -79,16 +84,18 @@ def figures(gateway, kill_ns):
         "back_ms": span_ms("kill", "logger_back"),
         "fence_ms": span_ms("master_lost", "takeover"),
         "restore_ms": span_ms("takeover", "restored"),
-        "replay_ms": span_ms("restored", "replayed"),
-        "golive_ms": span_ms("replayed", "live"),
+        "replay_ms": span_ms("takeover" if hot else "restored", "replayed"),
+        "cut_ms": span_ms("replayed", "go"),
+        "golive_ms": span_ms("go", "live"),
         "takeover_ms": span_ms("kill", "live"),
         "unprotected_ms": span_ms("kill", "protected"),
-        "replayed_events": events,
+        "replayed_events": events,  # of a hot standby: since the base, most of them long before
         **_speeds(gateway, events, found.get("restored"), found.get("replayed")),
         "snapshots": len(pauses),
         "snapshot_pause_ms": round(statistics.median(pauses), 2) if pauses else None,
         "snapshot_pause_max_ms": round(max(pauses), 2) if pauses else None,
         **_logs(counters),
+        **_standby(gateway, kill_ns),
         "counters": counters,
     }
 
@@ -106,6 +113,25 @@ def _speeds(gateway, events, restored, replayed):
         "record_events_per_s": round(recorded) if recorded else None,
         "replay_events_per_s": round(replay) if replay else None,
         "replay_speed_ratio": round(replay / recorded, 2) if replay and recorded else None,
+    }
+
+
+def _standby(gateway, kill_ns):
+    """What the backup cost while it waited, and how far behind it was shortly before the kill."""
+    percent = {}
+    if len(gateway.cpu_seen) > 1:
+        (since_ns, before), (until_ns, after) = gateway.cpu_seen[0], gateway.cpu_seen[1]
+        percent = {seat: round((after[seat] - before[seat]) * 1e11 / (until_ns - since_ns), 1)
+                   for seat in before if None not in (before[seat], after.get(seat))}
+    seen = [e for e in gateway.output_logger.journal.read()
+            if e["event"] == "counters" and e["t_ns"] < kill_ns]
+    lag = seen[-1].get("standby", {}) if seen else {}
+    return {
+        "cpu_percent": percent or None,
+        "cpu_ratio": round(percent["backup"] / percent["master"], 3)
+        if percent.get("master") and "backup" in percent else None,
+        "lag_events": lag.get("lag_events"),
+        "lag_bytes": lag.get("lag_bytes"),
     }
 
 

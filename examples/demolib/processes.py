@@ -9,6 +9,7 @@ import time
 
 TAIL_LINES = 12
 CLONE_NEWNET = 0x40000000
+UTIME, STIME = 11, 12  # columns of /proc/PID/stat behind the command's name
 
 
 class ProcessDied(Exception):
@@ -63,6 +64,16 @@ class Process:
         if self.running():
             self.popen.kill()
         self.popen.wait()
+
+
+def cpu_s(pid):
+    """CPU seconds of all threads of a process so far; None: it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[UTIME]) + int(fields[STIME])) / os.sysconf("SC_CLK_TCK")
 
 
 def describe(returncode):

@@ -8,10 +8,9 @@ import time
 from . import account
 from .gateway import NAT, wait_until
 from .journal import Journal
-from .processes import Process
+from .processes import Process, cpu_s
 from .topology import logger_address
 
-STANDBY = os.environ.get("PALISADE_STANDBY", "cold")  # how every backup waits
 SNAPSHOT_MS = 200
 BUSY = 67  # STATUS_BUSY of runtime/core/status.h
 LOGGERS = {"il": "input-logger", "ol": "output-logger"}
@@ -21,16 +20,18 @@ VICTIMS = {"master": "{}", "backup": "the backup of {}", "il": "the input logger
 
 
 class Part(Process):
-    """One of Palisade's processes; `seat`: of an NF process, its namespace and link devices."""
+    """One of Palisade's processes. Of an NF process: `seat`, its namespace and link devices;
+    `standby`, how it waits as a backup."""
 
-    def __init__(self, name, command, namespace, directory, environment, journal, seat):
+    def __init__(self, name, command, namespace, directory, environment, journal, seat, standby):
         super().__init__(name, command, namespace, directory, environment)
-        self.journal, self.seat = journal, seat
+        self.journal, self.seat, self.standby = journal, seat, standby
 
 
 class Cold:
     """Mode cold: loggers, master, and a backup that waits for a snapshot and the logs."""
 
+    standby = "cold"  # how the backups wait that are started from now on
     loggers = ("palisade-input-logger", "palisade-output-logger")
     links = {"master": ("ilm", "olm"), "backup": ("ilb", "olb")}  # of each seat
 
@@ -45,6 +46,7 @@ class Cold:
         self.victim = None  # the last one
         self.dead = []
         self.announced = set()
+        self.cpu_seen = []  # (moment, {process: CPU seconds so far}) at each observe()
         self.output_logger = self._logger("output-logger")
         self.input_logger = self._logger("input-logger")
         self.master = self._nf("master", "master")
@@ -64,7 +66,7 @@ class Cold:
     def _start(self, name, command, namespace, environment=None, seat=None):
         self.journals.setdefault(name, Journal(self._path(f"{name}.jsonl")))
         return Part(name, command, self.topology.name(namespace), self.topology.directory,
-                    environment, self.journals[name], seat)
+                    environment, self.journals[name], seat, self.standby if seat else None)
 
     def logger_command(self, name):
         """Without the places of its files."""
@@ -86,7 +88,9 @@ class Cold:
         seat = seat or role
         il, ol = (logger_address(device) for device in self.links[seat])
         settings = {"role": role, "il": f"il@{il}", "ol": f"ol@{ol}",
-                    "journal": self._path(f"{name or seat}.jsonl"), "snapshot_ms": SNAPSHOT_MS, "standby": STANDBY}
+                    "journal": self._path(f"{name or seat}.jsonl"), "snapshot_ms": SNAPSHOT_MS,
+                    **({"standby": self.standby} if role == "backup" and self.standby != "cold"
+                       else {})}
         return ([program or os.path.join(self.programs, self.program.name),
                  *(options or self.program.options)],
                 {"PALISADE_OPTIONS": ":".join(f"{k}={v}" for k, v in settings.items())})
@@ -102,6 +106,12 @@ class Cold:
         parts = [self.output_logger, self.input_logger, self.master, self.backup]
         return [part for part in parts if part is not None]
 
+    def seats(self):
+        """{what it is at present: process}"""
+        parts = {"master": self.master, "backup": self.backup, "input-logger": self.input_logger,
+                 "output-logger": self.output_logger}
+        return {seat: part for seat, part in parts.items() if part is not None}
+
     def living(self):
         """The processes that must go on running."""
         return [part for part in self.processes() if part not in self.dead]
@@ -112,10 +122,17 @@ class Cold:
                        self.processes())
         wait_until("the first snapshot is committed",
                    lambda: self.output_logger.journal.find("image_committed"), self.processes())
+        if self.backup is not None and self.standby != "cold":
+            wait_until("the backup follows",
+                       lambda: self.output_logger.journal.find("follows"), self.processes())
 
     def observe(self):
-        """Makes the master write its counters down; called some time before it dies, twice."""
-        os.kill(self.master.pid, signal.SIGUSR1)
+        """Makes the master and the output logger write their counters down, and notes the CPU time
+        of all; called some time before the kill, twice."""
+        for part in (self.master, self.output_logger):
+            os.kill(part.pid, signal.SIGUSR1)
+        self.cpu_seen.append((time.monotonic_ns(),
+                              {seat: cpu_s(part.pid) for seat, part in self.seats().items()}))
 
     def said(self):
         """All that the function printed so far, in any process; who speaks now comes last."""
@@ -204,3 +221,9 @@ class Cold:
     def figures(self, kill_ns):
         """Palisade's own account."""
         return account.figures(self, kill_ns)
+
+
+class Hot(Cold):
+    """Mode hot: the backup replays while the master lives. Who takes over needs only the rest."""
+
+    standby = "hot"

@@ -86,16 +86,20 @@ def _victim(result):
 def _recovery_rows(result):
     """What Palisade did about it."""
     if result["kill"] == "master":
+        hot = result["mode"] == "hot"
+        parts = ("detection_ms", "fence_ms", *(() if hot else ("restore_ms",)), "replay_ms",
+                 "cut_ms", "golive_ms")
         rows = [
             ("    detection", _ms(result["detection_ms"])),
             ("    new epoch on disk", _ms(result["fence_ms"])),
-            ("    restore", _ms(result["restore_ms"])),
-            ("    replay", _ms(result["replay_ms"])
-             + _optional(" of {} events", result["replayed_events"])
+            *([] if hot else [("    restore", _ms(result["restore_ms"]))]),
+            ("    rest of the logs" if hot else "    replay", _ms(result["replay_ms"])
+             + _optional(", in all {} events since the base" if hot else " of {} events",
+                         result["replayed_events"])
              + _optional(", {} x the speed of the recording", result["replay_speed_ratio"])),
+            ("    cut committed", _ms(result["cut_ms"])),
             ("    go-live", _ms(result["golive_ms"])),
-            ("    sum of the parts", _ms(_sum(result, ("detection_ms", "fence_ms", "restore_ms",
-                                                        "replay_ms", "golive_ms")))),
+            ("    sum of the parts", _ms(_sum(result, parts))),
         ]
     elif result["kill"] == "backup":
         rows = [("    detection", _ms(result["detection_ms"]))]
@@ -104,6 +108,13 @@ def _recovery_rows(result):
                 ("    back, in use again", _ms(result["back_ms"]))]
     rows.append(("without a backup", "for good" if result["unprotected_ms"] is None else
                  f"{result['unprotected_ms']:.1f} ms, until one held every committed page again"))
+    if result["lag_events"] is not None:
+        rows.append(("lag of the standby", f"{result['lag_events']} events, {result['lag_bytes']}"
+                     " bytes of log, shortly before the kill"))
+    if result["cpu_ratio"] is not None:
+        rows.append(("CPU, backup / master", f"{result['cpu_ratio']:.2f} ("
+                     + ", ".join(f"{seat} {percent:.0f} %"
+                                 for seat, percent in result["cpu_percent"].items()) + ")"))
     return rows
 
 

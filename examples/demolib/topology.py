@@ -1,7 +1,7 @@
 """Namespaces and devices of one run.
 
     client --- lan [gate] wan --- server        mode none: the function runs in gate
-                 ilm ilb olm olb                mode cold: both loggers run in gate
+                 ilm ilb olm olb                mode cold, hot: both loggers run in gate
                   |   |   |   |
       master: il -+---|-- ol  |
       backup:     il -+   ol -+                 link devices, one a logger and NF process

@@ -15,7 +15,7 @@ struct config {
     const char *interface[SIDES];
     uint32_t address[SIDES]; /* network order: the virtual one, the backends' gateway */
     const char *backends;    /* file */
-    unsigned queue, reload_ms, idle_s;
+    unsigned queue, reload_ms, idle_s, flows;
     bool verbose;
 };
 
@@ -32,23 +32,20 @@ __attribute__((noreturn)) static void usage(const char *wrong)
             "  --reload-ms N    how often to look whether it has (200)\n"
             "  --queue N        the interfaces' queue to serve (0)\n"
             "  --idle S         a silent flow is remembered so long (300)\n"
+            "  --flows N        room for so many flows (16384)\n"
             "  -v, --verbose    print counters every second\n");
     exit(wrong != NULL ? EXIT_USAGE : EXIT_SUCCESS);
 }
 
 static void options_parse(struct config *config, int argc, char **argv)
 {
-    static const struct option options[] = {{"lan", required_argument, NULL, 'l'},
-                                            {"vip", required_argument, NULL, 'V'},
-                                            {"wan", required_argument, NULL, 'w'},
-                                            {"wan-address", required_argument, NULL, 'W'},
-                                            {"backends", required_argument, NULL, 'b'},
-                                            {"reload-ms", required_argument, NULL, 'r'},
-                                            {"queue", required_argument, NULL, 'q'},
-                                            {"idle", required_argument, NULL, 'i'},
-                                            {"verbose", no_argument, NULL, 'v'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"lan", required_argument, NULL, 'l'},      {"vip", required_argument, NULL, 'V'},
+        {"wan", required_argument, NULL, 'w'},      {"wan-address", required_argument, NULL, 'W'},
+        {"backends", required_argument, NULL, 'b'}, {"reload-ms", required_argument, NULL, 'r'},
+        {"queue", required_argument, NULL, 'q'},    {"idle", required_argument, NULL, 'i'},
+        {"flows", required_argument, NULL, 'f'},    {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
@@ -76,6 +73,9 @@ static void options_parse(struct config *config, int argc, char **argv)
             break;
         case 'i':
             config->idle_s = number_parse(optarg, 1, 1u << 20, "--idle: out of range");
+            break;
+        case 'f':
+            config->flows = number_parse(optarg, 8, 1u << 26, "--flows: out of range");
             break;
         case 'v':
             config->verbose = true;

@@ -9,7 +9,6 @@
 #include "backends.h"
 #include "spinlock.h"
 
-#define BUCKETS 2048
 #define FLOWS_A_BUCKET 8
 
 /* The client's side of a flow; network order. No padding: keys are compared as bytes. */
@@ -32,10 +31,12 @@ struct bucket {
     struct flow entries[FLOWS_A_BUCKET];
 };
 static struct bucket *flow_buckets;
+static unsigned flow_bucket_count; /* read-only once the workers run */
 
-static bool flows_open(void)
+static bool flows_open(unsigned flows)
 {
-    flow_buckets = calloc(BUCKETS, sizeof(*flow_buckets));
+    flow_bucket_count = (flows + FLOWS_A_BUCKET - 1) / FLOWS_A_BUCKET;
+    flow_buckets = calloc(flow_bucket_count, sizeof(*flow_buckets));
     return flow_buckets != NULL;
 }
 
@@ -76,7 +77,7 @@ static bool flow_to_backend(const struct flow_key *key, const uint8_t *client_ma
                             unsigned idle_s, struct backend *backend, bool *created)
 {
     uint32_t hash = flow_hash(key);
-    struct bucket *bucket = &flow_buckets[hash % BUCKETS];
+    struct bucket *bucket = &flow_buckets[hash % flow_bucket_count];
 
     *created = false;
     pthread_rwlock_rdlock(&backends.lock);
@@ -103,7 +104,7 @@ static bool flow_to_backend(const struct flow_key *key, const uint8_t *client_ma
 static bool flow_to_client(const struct flow_key *key, uint32_t backend, int64_t now_s,
                            unsigned idle_s, uint8_t *client_mac)
 {
-    struct bucket *bucket = &flow_buckets[flow_hash(key) % BUCKETS];
+    struct bucket *bucket = &flow_buckets[flow_hash(key) % flow_bucket_count];
 
     spin_lock(&bucket->lock);
     struct flow *flow = flow_find(bucket, key, now_s - idle_s);

@@ -56,7 +56,7 @@ static struct {
     _Atomic uint64_t verdicts[VERDICTS], flows;
 } totals;
 
-static struct config config = {.reload_ms = 200, .idle_s = 300};
+static struct config config = {.reload_ms = 200, .idle_s = 300, .flows = 16384};
 
 struct worker {
     pthread_t thread;
@@ -395,7 +395,7 @@ int main(int argc, char **argv)
     if (!backends_watch())
         die(config.backends);
     struct worker *workers = calloc(SIDES, sizeof(*workers));
-    if (workers == NULL || !flows_open() || !ports_open())
+    if (workers == NULL || !flows_open(config.flows) || !ports_open())
         die("memory");
     for (enum side side = LAN; side < SIDES; side++)
         port_open(&ports[side], config.interface[side], config.queue);

@@ -15,7 +15,7 @@ void thread_state_segment(struct thread_state *thread)
 
 void ev_fail_record(struct thread_state *thread, struct log *log, uint64_t sequence)
 {
-    position at = ++thread->position;
+    position at = ev_step(thread);
     log_append(log, record_fail(&thread->codec, ev_space(log), at, sequence));
     log_publish(log, at);
 }
@@ -23,32 +23,43 @@ void ev_fail_record(struct thread_state *thread, struct log *log, uint64_t seque
 void ev_bytes_record(struct thread_state *thread, struct log *log, const void *bytes,
                      uint32_t length)
 {
-    position at = ++thread->position;
+    position at = ev_step(thread);
     log_append(log, record_bytes(&thread->codec, ev_space(log), at, bytes, length));
     log_publish(log, at);
 }
 
 void ev_signal_record(struct thread_state *thread, struct log *log, uint32_t what, int64_t left)
 {
-    position at = ++thread->position;
+    position at = ev_step(thread);
     log_append(log, record_signal(&thread->codec, ev_space(log), at, what, left));
     log_publish(log, at);
 }
 
 uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
-                       struct log *const *logs, uint32_t threads, struct positions *vor)
+                       uint32_t sent, struct log *const *logs, uint32_t threads,
+                       struct positions *vor)
 {
     ASSERT(thread->index < threads && threads <= THREADS_MAX);
-    position at = ++thread->position;
+    position at = ev_step(thread);
     vor->threads = threads;
     for (uint32_t t = 0; t < threads; t++)
         vor->at[t] = log_published(logs[t]);
     vor->at[thread->index] = at;
-    log_append(log, record_out(&thread->codec, ev_space(log), at, packets, vor));
+    log_append(log, record_out(&thread->codec, ev_space(log), at, packets, vor,
+                               (struct digests){thread->path, sent}));
     log_publish(log, at);
     uint64_t first = thread->outputs + 1;
     thread->outputs += packets;
     return first;
+}
+
+void ev_effect_record(struct thread_state *thread, struct log *log, int64_t value, uint32_t sent)
+{
+    position at = ev_step(thread);
+    struct digests digests = {thread->path, sent};
+    log_append(log, value ? record_number(&thread->codec, ev_space(log), at, value)
+                          : record_effect(&thread->codec, ev_space(log), at, digests));
+    log_publish(log, at);
 }
 
 /* ---- reading a stored log ---- */
@@ -196,6 +207,7 @@ enum event ev_pass(struct thread_state *thread, struct log_reader *reader)
         reader->have = false;
         __atomic_store_n(&reader->consumed, reader->offset, __ATOMIC_RELEASE);
     }
+    thread->path = path_step(thread->path, thread->site);
     __atomic_store_n(&thread->position, at, __ATOMIC_RELEASE);
     return EVENT_PASS;
 }
@@ -336,16 +348,45 @@ enum event ev_receive_replay(struct thread_state *thread, struct log_reader *rea
     return ev_pass(thread, reader);
 }
 
+/* G6. The way first: when another one led here, other bytes are no wonder. */
+static enum event output_same(const struct thread_state *thread, struct log_reader *reader,
+                              uint32_t sent, bool packets)
+{
+    const struct digests *digests = &reader->next.digests;
+    if (digests->path != path_step(thread->path, thread->site))
+        return ev_diverged(reader, "another path led here");
+    if (digests->sent != sent)
+        return ev_diverged(reader, packets ? "the packets sent are not the master's"
+                                           : "the bytes written are not the master's");
+    return EVENT_PASS;
+}
+
 enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
-                         uint64_t *first)
+                         uint32_t sent, uint64_t *first)
 {
     enum event may = ev_need_record(thread, reader, RECORD_OUT);
     if (may != EVENT_PASS)
         return may;
     if (reader->next.count != packets)
         return ev_diverged(reader, "the log holds a send of another number of packets");
+    if (output_same(thread, reader, sent, true) != EVENT_PASS)
+        return EVENT_DIVERGED;
     *first = thread->outputs + 1;
     thread->outputs += packets;
+    return ev_pass(thread, reader);
+}
+
+enum event ev_effect_replay(struct thread_state *thread, struct log_reader *reader, uint32_t sent,
+                            int64_t *value)
+{
+    *value = 0;
+    if (ev_next(thread, reader) == NEXT_RECORD && reader->next.kind == RECORD_NUMBER) {
+        *value = reader->next.number;
+        return ev_pass(thread, reader);
+    }
+    enum event may = ev_need_record(thread, reader, RECORD_EFFECT);
+    if (may != EVENT_PASS || output_same(thread, reader, sent, false) != EVENT_PASS)
+        return may != EVENT_PASS ? may : EVENT_DIVERGED;
     return ev_pass(thread, reader);
 }
 

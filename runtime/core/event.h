@@ -4,7 +4,7 @@
  *
  * Recording (R1): the caller performs the event natively, calls ev_*_record, and only then lets
  * the effect out (unlocks, wakes, returns to the NF). Every ev_*_record advances the position by
- * one, writes a record unless the outcome is predicted, and publishes.
+ * one and the way by the site (G6), writes a record unless the outcome is predicted, and publishes.
  *
  * Replaying: ev_*_replay looks whether the event may happen now. EVENT_PASS: it happened, state
  * and position have advanced. EVENT_WAIT: another thread must pass something first; ask again.
@@ -54,13 +54,21 @@ struct read_cache_entry {
 /* What one NF thread carries: lives in the image, one writer (the thread itself). */
 struct thread_state {
     uint32_t index;
+    uint32_t site; /* where in the NF it is: low half of the last hook's return address */
     position position;
     uint64_t outputs;   /* packets sent: number of the last one */
     uint64_t effects;   /* effects performed (R18): number of the last one */
+    uint32_t path;      /* digest of the sites of all its events (G6) */
     struct codec codec; /* for recording; replay uses the reader's */
     struct word_cache_entry words[WORD_CACHE_ENTRIES]; /* direct-mapped, deterministic (R5) */
     struct read_cache_entry reads[READ_CACHE_ENTRIES]; /* the same (R7) */
 };
+
+/* The digest of a way that goes on by an event at `site`. Of a new thread it is 0. */
+static inline uint32_t path_step(uint32_t path, uint32_t site)
+{
+    return (path ^ site) * 0x9E3779B1u; /* odd: two ways that differ once stay apart */
+}
 
 /*
  * ---- recording ----
@@ -85,10 +93,17 @@ static inline void ev_receive_record(struct thread_state *thread, struct log *lo
                                      const struct id_range *ranges, uint32_t count);
 /*
  * Send of `packets` packets. The VOR is read from `logs[0 .. threads)` (R2), the thread's own
- * entry is this event. Returns the number of the first packet; the VOR is left in *vor.
+ * entry is this event. `sent` is a digest of the packets (G6). Returns the number of the first one;
+ * the VOR is left in *vor.
  */
 uint64_t ev_out_record(struct thread_state *thread, struct log *log, uint32_t packets,
-                       struct log *const *logs, uint32_t threads, struct positions *vor);
+                       uint32_t sent, struct log *const *logs, uint32_t threads,
+                       struct positions *vor);
+/*
+ * An effect (R18): one that takes place (value 0), with the digest of its bytes, or one that the
+ * program is told has failed.
+ */
+void ev_effect_record(struct thread_state *thread, struct log *log, int64_t value, uint32_t sent);
 /* A signal is delivered here: `what` and what was left of the wait that it ends (R19). */
 void ev_signal_record(struct thread_state *thread, struct log *log, uint32_t what, int64_t left);
 
@@ -167,9 +182,12 @@ enum event ev_clock_replay(struct thread_state *thread, struct log_reader *reade
 /* `ranges` has RECORD_RANGES_MAX entries; *count 0 is the empty receive. */
 enum event ev_receive_replay(struct thread_state *thread, struct log_reader *reader, uint32_t queue,
                              struct id_range *ranges, uint32_t *count);
-/* *first: number of the first packet. */
+/* *first: number of the first packet. Diverges when the packets, or the way to here, are not the
+ * master's (G6). */
 enum event ev_out_replay(struct thread_state *thread, struct log_reader *reader, uint32_t packets,
-                         uint64_t *first);
+                         uint32_t sent, uint64_t *first);
+enum event ev_effect_replay(struct thread_state *thread, struct log_reader *reader, uint32_t sent,
+                            int64_t *value);
 /*
  * EVENT_PASS: a signal was delivered here. EVENT_WAIT: the log holds another event, and nothing
  * happened: the caller goes on to that one.

@@ -43,7 +43,7 @@ void ev_read_done(struct rworder *order)
 void ev_read_record(struct thread_state *thread, struct log *log, struct rworder *order,
                     uint64_t address)
 {
-    position at = ++thread->position;
+    position at = ev_step(thread);
     const struct read_cache_entry *known = read_cache(thread, address);
     if (known->address != address || known->sequence != order->sequence) {
         log_append(log, record_read(&thread->codec, ev_space(log), at, order->sequence));
@@ -56,7 +56,7 @@ void ev_read_record(struct thread_state *thread, struct log *log, struct rworder
 void ev_write_record(struct thread_state *thread, struct log *log, struct rworder *order,
                      uint64_t address)
 {
-    position at = ++thread->position;
+    position at = ev_step(thread);
     if (order->owner != thread->index + 1 ||
         atomic_load_explicit(&order->other_reads, memory_order_relaxed) != 0)
         log_append(log, record_write(&thread->codec, ev_space(log), at, order->sequence + 1,
@@ -69,7 +69,7 @@ void ev_fail_readers_record(struct thread_state *thread, struct log *log, uint64
                             struct log *const *logs, uint32_t threads)
 {
     struct positions seen = {.threads = threads};
-    position at = ++thread->position;
+    position at = ev_step(thread);
     for (uint32_t t = 0; t < threads; t++)
         seen.at[t] = log_published(logs[t]);
     log_append(log, record_mixed(&thread->codec, ev_space(log), at, sequence, &seen));

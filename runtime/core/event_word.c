@@ -37,7 +37,7 @@ void ev_load_record(struct thread_state *thread, struct log *log, uint64_t addre
     ASSERT(address != 0);
     if (ev_load_predicted(thread, log, address, value, version))
         return;
-    position at = ++thread->position;
+    position at = ev_step(thread);
     uint32_t writer = version.writer == 0 ? NO_THREAD : version.writer - 1;
     log_append(log, record_load(&thread->codec, ev_space(log), at, value, writer, version.written));
     word_remember(thread, address, value, version);
@@ -50,7 +50,7 @@ void ev_wide_load_record(struct thread_state *thread, struct log *log, uint64_t 
     ASSERT(address != 0);
     struct word known;
     struct version last;
-    position at = ++thread->position;
+    position at = ev_step(thread);
     if (!wide_cached(thread, address, &known, &last) || !word_same(known, value) ||
         !version_same(last, version)) {
         uint32_t writer = version.writer == 0 ? NO_THREAD : version.writer - 1;
@@ -85,7 +85,7 @@ void ev_mixed_record(struct thread_state *thread, struct log *log, uint64_t valu
     dependency->threads = threads;
     for (uint32_t t = 0; t < threads; t++)
         dependency->at[t] = log_published(logs[t]);
-    position at = ++thread->position;
+    position at = ev_step(thread);
     log_append(log, record_mixed(&thread->codec, ev_space(log), at, value, dependency));
     log_publish(log, at);
 }

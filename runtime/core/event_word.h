@@ -113,7 +113,7 @@ static inline bool ev_load_predicted(struct thread_state *thread, struct log *lo
     if (cached->address != address || cached->value != value ||
         cached->version.writer != version.writer || cached->version.written != version.written)
         return false;
-    log_publish(log, ++thread->position);
+    log_publish(log, ev_step(thread));
     return true;
 }
 
@@ -123,7 +123,7 @@ static inline bool ev_load_stamped(struct thread_state *thread, struct log *log,
     const struct word_cache_entry *cached = word_cache(thread, address);
     if (cached->stamp != stamp || cached->value != value || cached->address != address)
         return false;
-    log_publish(log, ++thread->position);
+    log_publish(log, ev_step(thread));
     return true;
 }
 

@@ -469,6 +469,10 @@ static void w_body(struct writer *writer, const struct message *message)
     case MESSAGE_CUT:
         w_cut(writer, &message->cut);
         break;
+    case MESSAGE_SENTINEL:
+        w64(writer, message->sentinel.claimant);
+        w32(writer, message->sentinel.session);
+        break;
     case MESSAGE_PROGRESS:
         w_progress(writer, &message->progress);
         break;
@@ -530,6 +534,10 @@ static void r_body(struct reader *reader, struct message *message)
         break;
     case MESSAGE_CUT:
         r_cut(reader, &message->cut);
+        break;
+    case MESSAGE_SENTINEL:
+        message->sentinel.claimant = r64(reader);
+        message->sentinel.session = r32(reader);
         break;
     case MESSAGE_PROGRESS:
         r_progress(reader, &message->progress);
@@ -628,6 +636,7 @@ const char *message_kind_name(enum message_kind kind)
         [MESSAGE_FOLLOW] = "follow",
         [MESSAGE_COPY] = "copy",
         [MESSAGE_PROGRESS] = "progress",
+        [MESSAGE_SENTINEL] = "sentinel",
         [MESSAGE_STANDBY] = "standby",
     };
     return kind < MESSAGE_KINDS && names[kind] ? names[kind] : "unknown";

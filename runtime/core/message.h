@@ -50,6 +50,7 @@ enum message_kind {
                        */
     MESSAGE_COPY,     /* hot standby -> IL: copy me the inputs of this claim, as they enter */
     MESSAGE_PROGRESS, /* backup -> OL: how far its replay is; more pieces may come */
+    MESSAGE_SENTINEL, /* NF -> logger, instead of HELLO: the end of this connection is its death */
     MESSAGE_STANDBY,  /* OL -> master: 1: a standby follows and makes the snapshots; 0: none does */
     MESSAGE_KINDS
 };
@@ -98,6 +99,11 @@ struct message_refuse {
 struct message_reign { /* and COPY */
     uint64_t claimant;
     struct input_claim claim; /* NF: feed me that; the IL answers with what it will feed */
+};
+
+struct message_sentinel { /* what WELCOME gave whom */
+    uint64_t claimant;
+    uint32_t session;
 };
 
 struct message_image_begin {
@@ -162,6 +168,7 @@ struct message {
         struct message_image_pages image_pages;
         struct message_stored_log stored_log;
         struct message_progress progress;
+        struct message_sentinel sentinel;
         struct message_cut cut;
         struct takeover takeover;
         struct resume resume;

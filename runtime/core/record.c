@@ -82,6 +82,12 @@ uint32_t record_signal(struct codec *codec, uint8_t *out, position at, uint32_t 
     return (uint32_t)(varint_write(end, zigzag(left)) - out);
 }
 
+uint32_t record_effect(struct codec *codec, uint8_t *out, position at, struct digests digests)
+{
+    uint8_t *end = record_head(codec, out, RECORD_EFFECT, at);
+    return (uint32_t)(record_digests(end, digests) - out);
+}
+
 /* ---- decoder ---- */
 
 /* Reads on; the first trouble sticks and every later read yields 0. */
@@ -168,6 +174,18 @@ static void scan_bytes(struct scan *scan, struct record *out)
     scan->at += out->count;
 }
 
+static void scan_digests(struct scan *scan, struct digests *digests)
+{
+    if (scan->trouble != 0)
+        return;
+    if (scan->end - scan->at < 8) {
+        scan_fail(scan, 1);
+        return;
+    }
+    *digests = (struct digests){get_le32(scan->at), get_le32(scan->at + 4)};
+    scan->at += 8;
+}
+
 static void scan_body(struct scan *scan, const struct codec *codec, struct record *out,
                       packet_id *next_id)
 {
@@ -197,6 +215,10 @@ static void scan_body(struct scan *scan, const struct codec *codec, struct recor
     case RECORD_OUT:
         out->count = (uint32_t)scan_bounded(scan, 0, UINT32_MAX);
         scan_vector(scan, codec, &out->vector);
+        scan_digests(scan, &out->digests);
+        break;
+    case RECORD_EFFECT:
+        scan_digests(scan, &out->digests);
         break;
     case RECORD_LOAD:
     case RECORD_WIDE:
@@ -256,11 +278,11 @@ int record_decode(struct codec *codec, const uint8_t *bytes, size_t length, stru
 const char *record_kind_name(enum record_kind kind)
 {
     static const char *const names[RECORD_KINDS] = {
-        [RECORD_ORDER] = "order", [RECORD_FAIL] = "fail",   [RECORD_NUMBER] = "number",
-        [RECORD_BYTES] = "bytes", [RECORD_CLOCK] = "clock", [RECORD_RECEIVE] = "receive",
-        [RECORD_OUT] = "out",     [RECORD_LOAD] = "load",   [RECORD_READ] = "read",
-        [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed", [RECORD_SIGNAL] = "signal",
-        [RECORD_WIDE] = "wide",
+        [RECORD_ORDER] = "order", [RECORD_FAIL] = "fail",     [RECORD_NUMBER] = "number",
+        [RECORD_BYTES] = "bytes", [RECORD_CLOCK] = "clock",   [RECORD_RECEIVE] = "receive",
+        [RECORD_OUT] = "out",     [RECORD_LOAD] = "load",     [RECORD_READ] = "read",
+        [RECORD_WRITE] = "write", [RECORD_MIXED] = "mixed",   [RECORD_SIGNAL] = "signal",
+        [RECORD_WIDE] = "wide",   [RECORD_EFFECT] = "effect",
     };
     return (unsigned)kind < RECORD_KINDS && names[kind] ? names[kind] : "unknown";
 }

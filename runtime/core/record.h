@@ -12,12 +12,15 @@
  *   BYTES    length, bytes
  *   CLOCK    clock slot, signed nanoseconds since this thread's last reading of that slot
  *   RECEIVE  queue, count of ranges, then per range: signed gap to the id after the last, length
- *   OUT      count of packets, count of threads, then per thread position since the last vector
+ *   OUT      count of packets, count of threads, then per thread position since the last vector;
+ *            digests of the way and of what was sent, 4 bytes each (G6)
  *   LOAD     value, writer + 1 (0 = nobody yet), writer's position (R5)
  *   READ     write sequence (R7)            WRITE    sequence, reads since the last write (R7)
  *   MIXED    value, positions of all threads as in OUT (R10)
  *   SIGNAL   what was delivered (hooks/threads/signal.c), signed: what was left of the wait it
- * ended (R19) WIDE     LOAD of 16 bytes: low half, high half, writer + 1, writer's position
+ *            ended (R19)
+ *   WIDE     LOAD of 16 bytes: low half, high half, writer + 1, writer's position
+ *   EFFECT   digests as in OUT (R18)
  *
  * Deltas refer to a `struct codec`, zeroed at every snapshot barrier and at go-live, on both
  * sides: a log can be read from any such point without what lies before it. (codec.position is
@@ -47,6 +50,7 @@ enum record_kind {
     RECORD_MIXED,
     RECORD_SIGNAL,
     RECORD_WIDE,
+    RECORD_EFFECT,
     RECORD_KINDS
 };
 
@@ -63,6 +67,12 @@ struct codec {
     struct positions vor;
 };
 
+/* What an output is compared by (G6): the thread's way up to it, and its bytes. */
+struct digests {
+    uint32_t path;
+    uint32_t sent;
+};
+
 struct record {
     enum record_kind kind;
     position position;
@@ -76,6 +86,7 @@ struct record {
     uint32_t writer;         /* LOAD, WIDE: thread or NO_THREAD */
     position written;        /* LOAD, WIDE: the writer's position */
     struct positions vector; /* OUT, MIXED */
+    struct digests digests;  /* OUT, EFFECT */
     struct id_range ranges[RECORD_RANGES_MAX];
     const uint8_t *bytes; /* BYTES: points into the decoded stream */
 };
@@ -100,7 +111,7 @@ static inline uint32_t record_receive(struct codec *codec, uint8_t *out, positio
                                       uint32_t queue, const struct id_range *ranges,
                                       uint32_t count);
 static inline uint32_t record_out(struct codec *codec, uint8_t *out, position at, uint32_t packets,
-                                  const struct positions *vor);
+                                  const struct positions *vor, struct digests digests);
 uint32_t record_load(struct codec *codec, uint8_t *out, position at, uint64_t value,
                      uint32_t writer, position written);
 uint32_t record_read(struct codec *codec, uint8_t *out, position at, uint64_t sequence);
@@ -111,6 +122,7 @@ uint32_t record_mixed(struct codec *codec, uint8_t *out, position at, uint64_t v
 uint32_t record_signal(struct codec *codec, uint8_t *out, position at, uint32_t what, int64_t left);
 uint32_t record_wide(struct codec *codec, uint8_t *out, position at, uint64_t low, uint64_t high,
                      uint32_t writer, position written);
+uint32_t record_effect(struct codec *codec, uint8_t *out, position at, struct digests digests);
 
 /*
  * Decodes the record at [bytes, bytes + length). Returns the bytes it took, 0 when the stream

@@ -6,6 +6,7 @@
 #define PALISADE_CORE_RECORD_HOT_H
 
 #include "assert.h"
+#include "wire_bytes.h"
 
 #define RECORD_KIND_BITS 4u
 #define RECORD_SKIP_LONG 15u
@@ -54,6 +55,14 @@ static inline uint8_t *record_vector(struct codec *codec, uint8_t *out,
     return out;
 }
 
+/* Any 32 bits are as likely as others: no varint. */
+static inline uint8_t *record_digests(uint8_t *out, struct digests digests)
+{
+    put_le32(out, digests.path);
+    put_le32(out + 4, digests.sent);
+    return out + 8;
+}
+
 static inline uint32_t record_order(struct codec *codec, uint8_t *out, position at,
                                     uint64_t sequence)
 {
@@ -89,11 +98,12 @@ static inline uint32_t record_receive(struct codec *codec, uint8_t *out, positio
 }
 
 static inline uint32_t record_out(struct codec *codec, uint8_t *out, position at, uint32_t packets,
-                                  const struct positions *vor)
+                                  const struct positions *vor, struct digests digests)
 {
     uint8_t *end = record_head(codec, out, RECORD_OUT, at);
     end = varint_write(end, packets);
-    return (uint32_t)(record_vector(codec, end, vor) - out);
+    end = record_vector(codec, end, vor);
+    return (uint32_t)(record_digests(end, digests) - out);
 }
 
 #endif

@@ -5,10 +5,13 @@
  * called again with the same arguments, and no frame of the runtime is part of an image. Only what
  * the ABI keeps across calls is saved, the arguments, and the two floating-point control words.
  * Offsets: struct context in image.h (first member of struct nf_thread).
+ *
+ * The return address is also the place in the NF where the hook's events happen: hooks/site.h. Not
+ * when a hook of ours calls, which has said it already.
  */
         .text
 
-.macro RESTARTABLE entry, target, visibility
+.macro RESTARTABLE entry, target, visibility, from_nf=1
         .globl  \entry
         .\visibility \entry
         .type   \entry, @function
@@ -36,6 +39,10 @@
         movq    %r9, 104(%rax)
         stmxcsr 112(%rax)
         fnstcw  116(%rax)
+        .if \from_nf
+        movl    (%rsp), %r10d
+        movl    %r10d, 132(%rax)
+        .endif
 1:      jmp     \target
         .size   \entry, . - \entry
 .endm
@@ -146,10 +153,10 @@
         HOOK(send, send)
         HOOK(sendmsg, sendmsg)
         HOOK(sendmmsg, sendmmsg)
-        RESTARTABLE palisade_pcap_fetch_entry, palisade_pcap_fetch_restartable, hidden
+        RESTARTABLE palisade_pcap_fetch_entry, palisade_pcap_fetch_restartable, hidden, 0
         HOOK(pcap_inject, pcap_inject)
-        RESTARTABLE palisade_xsk_fetch_entry, palisade_xsk_fetch_restartable, hidden
-        RESTARTABLE palisade_xsk_flush_entry, palisade_xsk_flush_restartable, hidden
+        RESTARTABLE palisade_xsk_fetch_entry, palisade_xsk_fetch_restartable, hidden, 0
+        RESTARTABLE palisade_xsk_flush_entry, palisade_xsk_flush_restartable, hidden, 0
         HOOK(pcap_sendpacket, pcap_sendpacket)
 
 /* void context_resume(const struct context *): becomes the saved thread. Never returns. */

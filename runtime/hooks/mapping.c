@@ -57,6 +57,7 @@ static struct nf_mapping *free_entry(void)
 HOOK void *__palisade_mmap(void *hint, size_t length, int protection, int flags, int fd,
                            off_t offset)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return mmap(hint, length, protection, flags, fd, offset);
     if (!(flags & MAP_ANONYMOUS) && descriptor_is(fd) &&
@@ -90,6 +91,7 @@ HOOK void *__palisade_mmap(void *hint, size_t length, int protection, int flags,
 /* In pieces, too: the block goes when all of it is unmapped. */
 HOOK int __palisade_munmap(void *address, size_t length)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return munmap(address, length);
     int result = -1;
@@ -112,6 +114,7 @@ HOOK int __palisade_munmap(void *address, size_t length)
 
 HOOK void *__palisade_mremap(void *old, size_t old_length, size_t length, int flags, ...)
 {
+    SITE_HERE();
     if (flags & ~MREMAP_MAYMOVE)
         process_fail(STATUS_UNMODELLED, "mremap to a fixed address cannot be replayed (G8)");
     if (nf_self == NULL)
@@ -135,6 +138,7 @@ HOOK void *__palisade_mremap(void *old, size_t old_length, size_t length, int fl
 
 HOOK int __palisade_mprotect(void *address, size_t length, int protection)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return mprotect(address, length, protection);
     if (protection & PROT_EXEC)
@@ -145,6 +149,7 @@ HOOK int __palisade_mprotect(void *address, size_t length, int protection)
 
 HOOK int __palisade_madvise(void *address, size_t length, int advice)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return madvise(address, length, advice);
     if ((advice == MADV_DONTNEED || advice == MADV_REMOVE) && own(address) &&

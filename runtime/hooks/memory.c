@@ -42,6 +42,7 @@ static bool foreign(const void *block)
 
 HOOK void *__palisade_malloc(size_t size)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return malloc(size);
     return result(heap_alloc(process.heap, nf_self->core.index, size, &order));
@@ -49,6 +50,7 @@ HOOK void *__palisade_malloc(size_t size)
 
 HOOK void *__palisade_calloc(size_t count, size_t size)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return calloc(count, size);
     return result(heap_calloc(process.heap, nf_self->core.index, count, size, &order));
@@ -56,6 +58,7 @@ HOOK void *__palisade_calloc(size_t count, size_t size)
 
 HOOK void __palisade_free(void *block)
 {
+    SITE_HERE();
     if (block == NULL)
         return;
     if (nf_self == NULL || foreign(block)) {
@@ -69,6 +72,7 @@ HOOK void __palisade_free(void *block)
 
 HOOK void *__palisade_realloc(void *block, size_t size)
 {
+    SITE_HERE();
     if (nf_self == NULL || (block && foreign(block)))
         return realloc(block, size);
     return result(heap_realloc(process.heap, nf_self->core.index, block, size, &order));
@@ -76,6 +80,7 @@ HOOK void *__palisade_realloc(void *block, size_t size)
 
 HOOK void *__palisade_reallocarray(void *block, size_t count, size_t size)
 {
+    SITE_HERE();
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
         return result(NULL);
@@ -84,6 +89,7 @@ HOOK void *__palisade_reallocarray(void *block, size_t count, size_t size)
 
 HOOK void *__palisade_aligned_alloc(size_t alignment, size_t size)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return aligned_alloc(alignment, size);
     return result(heap_alloc_aligned(process.heap, nf_self->core.index, alignment, size, &order));
@@ -91,6 +97,7 @@ HOOK void *__palisade_aligned_alloc(size_t alignment, size_t size)
 
 HOOK int __palisade_posix_memalign(void **out, size_t alignment, size_t size)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return posix_memalign(out, alignment, size);
     if (alignment < sizeof(void *) || (alignment & (alignment - 1)))
@@ -104,11 +111,13 @@ HOOK int __palisade_posix_memalign(void **out, size_t alignment, size_t size)
 
 HOOK void *__palisade_valloc(size_t size)
 {
+    SITE_HERE();
     return nf_self ? __palisade_aligned_alloc(4096, size) : valloc(size);
 }
 
 HOOK void *__palisade_pvalloc(size_t size)
 {
+    SITE_HERE();
     return nf_self ? __palisade_aligned_alloc(4096, (size + 4095) & ~4095ul) : pvalloc(size);
 }
 
@@ -122,6 +131,7 @@ HOOK size_t __palisade_malloc_usable_size(void *block)
 
 HOOK char *__palisade_strndup(const char *text, size_t limit)
 {
+    SITE_HERE();
     size_t length = strnlen(text, limit);
     char *copy = __palisade_malloc(length + 1);
     if (copy) {
@@ -133,6 +143,7 @@ HOOK char *__palisade_strndup(const char *text, size_t limit)
 
 HOOK char *__palisade_strdup(const char *text)
 {
+    SITE_HERE();
     return __palisade_strndup(text, strlen(text));
 }
 

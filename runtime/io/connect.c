@@ -23,8 +23,10 @@ static int take_answer(void *context, const struct message *message)
     struct answer *answer = context;
     if (answer->there)
         return 1; /* an image may follow at once: it stays in the line for io_run */
-    if (message->kind == MESSAGE_REFUSE)
+    if (message->kind == MESSAGE_REFUSE) {
+        standby_retry((enum status)message->refuse.status);
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+    }
     if (message->kind == MESSAGE_WELCOME) {
         answer->welcome = message->welcome;
         answer->there = true;
@@ -45,11 +47,13 @@ static struct message_welcome hello(struct lifeline *line, const struct message 
             lifeline_send(io.ol_line, &(struct message){.kind = MESSAGE_HEARTBEAT});
         error = lifeline_service(line, now_ns(), take_answer, &answer);
     }
-    if (!answer.there)
+    if (!answer.there) {
+        standby_retry(STATUS_UNREACHABLE);
         process_fail(STATUS_UNREACHABLE,
                      "the %s logger accepted the connection but did not answer "
                      "(%s); look at its messages",
                      logger, error ? strerror(-error) : "time-out");
+    }
     return answer.welcome;
 }
 
@@ -66,8 +70,10 @@ static void open_logger(const struct option_link *link, const char *key, uint16_
     if (status == STATUS_OK)
         status = lifeline_connect(line, link->address, control_port,
                                   (int)process.options.connect_ms, why);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        standby_retry(status);
         process_fail(status, "%s", why);
+    }
 }
 
 static char identity[IDENTITY_MAX_BYTES];
@@ -165,6 +171,9 @@ void io_connect(enum role role, char *const *arguments)
     link_set_epoch(wire_link(io.ol_wire), io.epoch, 0);
     struct message_welcome il = join(io.il_line, io.il_wire, role, "input");
     check_ports(&il, &ol);
+    sentinel_start();
+    sentinel_watch(OUTPUT_LOGGER, ol.session);
+    sentinel_watch(INPUT_LOGGER, il.session);
     process.port_count = il.port_count;
     process.ports = malloc(sizeof il.ports);
     if (process.ports == NULL)

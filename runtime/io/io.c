@@ -19,6 +19,7 @@
 #include "io/counters.h"
 #include "replay/inputs.h"
 #include "replay/replay.h"
+#include "replay/stored.h"
 #include "snapshot/snapshot.h"
 
 #define WIRE_BUDGET_FRAMES 256u
@@ -84,6 +85,8 @@ static int from_input_logger(void *context, const struct message *message)
         logger_claimed(message->reign.claim);
     else if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_LIVE)
         protect_wanted(INPUT_LOGGER);
+    else if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_FOLLOWING)
+        standby_snapshot_wanted();
     return 0;
 }
 
@@ -162,6 +165,10 @@ static bool nf_computes(void)
 {
     if (io.phase == IO_WARM)
         return false; /* the threads in the image are the master's */
+    if (io.phase == IO_FOLLOWING)
+        return !replay_idle() || stored_untold();
+    if (process_mode() == MODE_REPLAY)
+        return true; /* those that wait are safe, but how far they are has to be told */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++)
         if (IMAGE->threads[t].lifecycle != THREAD_EXITED &&
             !atomic_load_explicit(&process.runs[t].safe, memory_order_relaxed))

@@ -57,6 +57,12 @@ void connect_check_ports(const struct message_welcome *welcome, const char *logg
 /* Claims inputs under io.epoch. Does not wait for the answer. */
 void io_reign(struct input_claim claim);
 
+/* ---- the thread that tells of our death at once (sentinel.c) ---- */
+
+void sentinel_start(void);
+/* The logger has welcomed us to `session`: so it hears when that ends. I/O thread. */
+void sentinel_watch(enum logger_side which, uint32_t session);
+
 /* The loop (io.c). Never returns. */
 __attribute__((noreturn)) void io_run(enum io_phase phase);
 /* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */
@@ -105,6 +111,8 @@ void protect_go_live(void);
 /* Logs, then outputs, of all threads into the link. Returns frames made. */
 uint32_t ship_logs(void);
 uint32_t ship_outputs(void);
+/* The next pieces of a snapshot; false when the lifeline's queue has no room for them. */
+bool ship_image(void);
 /* Moves what replaying threads send out of their rings, to be shipped after the go-live; forgets
  * what the output logger has by now (R14). */
 void ship_collect_replayed(void);
@@ -157,6 +165,20 @@ void standby_departure_round(void);
 bool standby_round(void);
 /* It cannot go on from where it is: begins anew as a fresh backup. */
 __attribute__((noreturn, format(printf, 1, 2))) void standby_start_over(const char *format, ...);
+/* At start: another attempt, when this process began anew by itself and nobody else would make it;
+ * else it returns. */
+void standby_retry(enum status status);
+
+/* ---- the snapshots of a standby that follows (standby_snapshot.c) ---- */
+
+void standby_snapshots_begin(uint64_t base);
+/* A takeover begins: the barrier is lowered, what is under way ends. */
+void standby_snapshots_end(void);
+bool standby_snapshot_round(void);
+/* A logger fills up. */
+void standby_snapshot_wanted(void);
+void standby_snapshot_committed(uint64_t number);
+
 /* Threads go on from the image's contexts. Returns how many live. */
 uint32_t takeover_replay_begin(void);
 void takeover_progress(void);

@@ -21,7 +21,6 @@
 #include "replay/inputs.h"
 #include "snapshot/snapshot.h"
 
-#define IMAGE_QUEUE_BYTES (2u << 20)
 #define SNAPSHOT_RETRY_NS 100000000 /* after one that found no safe moment */
 /* The same when the output logger has no room: what threads log meanwhile may be its last. */
 #define SNAPSHOT_RETRY_WANTED_NS 10000000
@@ -83,15 +82,6 @@ static uint32_t effects_round(void)
 }
 
 /* ---- snapshots ---- */
-
-static void snapshot_report(void)
-{
-    const struct snapshot_figures *figures = snapshot_figures();
-    journal_event(io.journal, "snapshot", "{s:I,s:I,s:I,s:I,s:I}", "number",
-                  (json_int_t)figures->number, "pause_ns", (json_int_t)figures->pause_ns, "copy_ns",
-                  (json_int_t)figures->copy_ns, "bytes", (json_int_t)figures->bytes,
-                  "shipped_bytes", (json_int_t)figures->shipped_bytes);
-}
 
 /* May what the dead input logger had given us be forgotten? The NF consumed it, or had its time. */
 static bool drained(void)
@@ -160,7 +150,7 @@ static void at_barrier(void)
     struct input_claim next = io.rejoin.inputs;
     if (inputs_kept())
         next.from = inputs_end();
-    snapshot_copy(next, barrier.logs_restart);
+    snapshot_copy(next, barrier.logs_restart ? LOGS_RESTART : LOGS_SEGMENT);
     if (barrier.logs_restart)
         send_resume();
     protect.unprotected = protect.wanted = false;
@@ -198,15 +188,7 @@ static uint32_t snapshot_round(void)
             given_up();
         return !snapshot_logs_full(); /* stay awake: NF threads are waiting */
     case SNAPSHOT_SHIPPING:
-        if (!rejoin_ships(&io.rejoin))
-            return 0;
-        stall_note(&io.image_waits, lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES, io.now_ns);
-        if (stall_now(&io.image_waits))
-            return 0;
-        snapshot_ship(IMAGE_QUEUE_BYTES, io_send_ol, NULL);
-        if (snapshot_state() == SNAPSHOT_COMMITTING)
-            snapshot_report();
-        return 1;
+        return rejoin_ships(&io.rejoin) && ship_image();
     case SNAPSHOT_COMMITTING:
         break;
     }
@@ -254,8 +236,9 @@ void protect_standby(bool follows)
     protect.standby = follows;
     protect.wanted = false;
     io.next_snapshot_ns = io.now_ns;
-    if (follows && !protect.unsaved)
+    if (!protect.unsaved) /* the output logger drops an image of ours while a standby follows */
         snapshot_abandon();
+    fault_point(follows ? FAULT_MASTER_STANDBY : FAULT_MASTER_STANDBY_LOST);
 }
 
 void protect_committed(uint64_t number)

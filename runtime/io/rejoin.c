@@ -78,6 +78,7 @@ static void lost(enum logger_side which, int error)
     const char *cause = error == -EPIPE       ? "closed"
                         : error == -ETIMEDOUT ? "silent"
                                               : strerror(-error);
+    journal_event(io.journal, "logger_lost", "{s:s,s:s}", "logger", side->name, "cause", cause);
     if (io.phase == IO_FOLLOWING)
         standby_start_over("lost the %s logger (%s)", side->name, cause);
     if (io.phase != IO_LIVE && io.phase != IO_WARM)
@@ -91,7 +92,6 @@ static void lost(enum logger_side which, int error)
         side->lost_ns = io.now_ns;
     side->retry_ns = io.now_ns;
     side->broken = 0;
-    journal_event(io.journal, "logger_lost", "{s:s,s:s}", "logger", side->name, "cause", cause);
     say("lost the %s logger (%s); %s", side->name, cause,
         io.phase == IO_LIVE ? side->meanwhile : "this backup protects nobody until it is back");
     if (io.phase == IO_LIVE && which == OUTPUT_LOGGER)
@@ -132,6 +132,7 @@ static void welcomed(enum logger_side which)
     if (which == OUTPUT_LOGGER && io.phase == IO_WARM)
         io.epoch = side->welcome.epoch;
     connect_session(wire_of(which), &side->welcome, side->name);
+    sentinel_watch(which, side->welcome.session);
     *line_of(which) = side->joining;
     side->joining = NULL;
     side->busy_ns = 0;

@@ -14,6 +14,8 @@
 #include "io/io.h"
 #include "snapshot/snapshot.h"
 
+#define IMAGE_QUEUE_BYTES (2u << 20)
+
 /* Log frames on the wire, oldest first: when acknowledged, their positions are stable. */
 struct in_flight {
     uint64_t number;
@@ -199,6 +201,26 @@ uint32_t ship_outputs(void)
     }
     return frames;
 }
+
+/* ---- images ---- */
+
+bool ship_image(void)
+{
+    stall_note(&io.image_waits, lifeline_queued(io.ol_line) > IMAGE_QUEUE_BYTES, io.now_ns);
+    if (stall_now(&io.image_waits))
+        return false;
+    snapshot_ship(IMAGE_QUEUE_BYTES, io_send_ol, NULL);
+    if (snapshot_state() != SNAPSHOT_COMMITTING)
+        return true;
+    const struct snapshot_figures *figures = snapshot_figures();
+    journal_event(io.journal, "snapshot", "{s:I,s:I,s:I,s:I,s:I}", "number",
+                  (json_int_t)figures->number, "pause_ns", (json_int_t)figures->pause_ns, "copy_ns",
+                  (json_int_t)figures->copy_ns, "bytes", (json_int_t)figures->bytes,
+                  "shipped_bytes", (json_int_t)figures->shipped_bytes);
+    return true;
+}
+
+/* ---- replay ---- */
 
 /* What the output logger has by now need not be kept (R14). */
 static void forget_held(uint32_t t)

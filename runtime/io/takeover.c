@@ -50,15 +50,19 @@ uint32_t takeover_replay_begin(void)
     return living;
 }
 
-/* More of the logs may come when what came is used up. */
+/* More of the logs may come when what came is used up; or when nothing can go on without. */
 void takeover_progress(void)
 {
     static struct message message = {.kind = MESSAGE_PROGRESS};
     if (io.now_ns < io.next_progress_ns)
         return;
     io.next_progress_ns = io.now_ns + PROGRESS_NS;
-    if (stored_progress(&message.progress))
-        io_send_ol(NULL, &message);
+    bool moved = stored_progress(&message.progress);
+    if (!moved && !(io.phase == IO_FOLLOWING && replay_starves()))
+        return;
+    io_send_ol(NULL, &message);
+    if (io.phase == IO_FOLLOWING)
+        fault_point(FAULT_BACKUP_PROGRESS);
 }
 
 /* ---- takeover ---- */
@@ -67,6 +71,8 @@ static int take_over(const struct takeover *takeover)
 {
     bool follows = io.phase == IO_FOLLOWING;
     const struct snapshot_mark *base = backup_base();
+    if (follows)
+        standby_snapshots_end();
     told.takeover = *takeover;
     told.begun_ns = now_ns();
     io.epoch = takeover->epoch;
@@ -177,7 +183,13 @@ int backup_message(const struct message *message)
     case MESSAGE_IMAGE_END:
         return io.phase == IO_WARM ? backup_image(message) : 0;
     case MESSAGE_COMMITTED:
+        if (io.phase == IO_FOLLOWING)
+            standby_snapshot_committed(message->number.number);
         return io.phase == IO_WARM ? backup_image(message) : 0;
+    case MESSAGE_WANT_SNAPSHOT:
+        if (io.phase == IO_FOLLOWING)
+            standby_snapshot_wanted();
+        return 0;
     case MESSAGE_FOLLOW:
         return io.phase == IO_WARM ? standby_follow(message->epoch, message->number.number)
                                    : -EBADMSG;
@@ -185,6 +197,8 @@ int backup_message(const struct message *message)
         return io.phase == IO_WARM || io.phase == IO_FOLLOWING ? take_over(&message->takeover)
                                                                : -EBADMSG;
     case MESSAGE_STORED_LOG:
+        if (io.phase == IO_FOLLOWING)
+            fault_point(FAULT_BACKUP_FOLLOWS_LOG);
         return replays ? stored_add(&message->stored_log) : -EBADMSG;
     case MESSAGE_STORED_END:
         fault_point(FAULT_BACKUP_LOGS);

@@ -25,7 +25,7 @@ static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
 static struct input **ring; /* [id & (room - 1)] */
 static size_t room;         /* a power of two, or 0 */
 static packet_id oldest, end;
-static packet_id base_next;
+static packet_id base_next, consumed_next;
 static packet_id *pending; /* at the base, ascending */
 static uint32_t pending_count;
 static uint64_t bytes_kept, bytes_arrived;
@@ -52,7 +52,7 @@ void inputs_begin(packet_id from, packet_id next, const packet_id *unconsumed,
         drop_oldest();
     bytes_kept = bytes_arrived = 0;
     oldest = end = from;
-    base_next = next;
+    base_next = consumed_next = next;
     kept = true;
     free(pending);
     pending = malloc(sizeof *pending * (unconsumed_count + 1));
@@ -128,6 +128,8 @@ const uint8_t *inputs_consume(packet_id id, uint16_t *port, uint16_t *length)
     struct input *input = id >= oldest ? *input_at(id) : NULL;
     if (input && input->use == WAITS) {
         input->use = CONSUMED;
+        if (consumed_next <= id)
+            consumed_next = id + 1;
         *port = input->port;
         *length = input->length;
         bytes = input->bytes;
@@ -189,11 +191,11 @@ void inputs_pop(void)
     pthread_mutex_unlock(&mutex);
 }
 
-uint32_t inputs_waiting(packet_id *ids)
+uint32_t inputs_waiting(packet_id next, packet_id *ids)
 {
     uint32_t found = 0;
     pthread_mutex_lock(&mutex);
-    for (packet_id id = oldest; kept && id != end; id++)
+    for (packet_id id = oldest; kept && id < end && id < next; id++)
         if ((*input_at(id))->use == WAITS) {
             if (ids)
                 ids[found] = id;
@@ -203,9 +205,18 @@ uint32_t inputs_waiting(packet_id *ids)
     return found;
 }
 
+bool inputs_consumed_to(packet_id *next)
+{
+    pthread_mutex_lock(&mutex);
+    *next = consumed_next;
+    bool known = kept && end >= consumed_next;
+    pthread_mutex_unlock(&mutex);
+    return known;
+}
+
 uint32_t inputs_discard(void)
 {
-    uint32_t discarded = inputs_waiting(NULL);
+    uint32_t discarded = inputs_waiting(inputs_end(), NULL);
     pthread_mutex_lock(&mutex);
     while (oldest != end)
         drop_oldest();

@@ -29,8 +29,16 @@ bool inputs_wanted(uint64_t most_bytes);
 /* After replay: the oldest input nobody consumed, false when there is none left. I/O thread. */
 bool inputs_next(struct packet_item *item);
 void inputs_pop(void);
-/* The ids nobody consumed yet, ascending; returns how many (`ids` may be NULL). After replay. */
-uint32_t inputs_waiting(packet_id *ids);
+/*
+ * The ids below `next` that nobody consumed yet, ascending; returns how many (`ids` may be NULL).
+ * After replay, or while nobody consumes.
+ */
+uint32_t inputs_waiting(packet_id next, packet_id *ids);
+/*
+ * One past the last input consumed, at the base or since: with inputs_waiting() below it all that
+ * is not consumed. False: of what was known at the base not all has arrived. I/O thread.
+ */
+bool inputs_consumed_to(packet_id *next);
 /* Nobody will consume the rest; returns how many that were. After replay. */
 uint32_t inputs_discard(void);
 /* True until all was handed on; then inputs may bypass this memory. */

@@ -8,15 +8,16 @@
 #include "replay/replay.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "core/assert.h"
+#include "replay/departure.h"
 
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t progress;
     _Atomic uint64_t generation; /* of progress */
     _Atomic uint32_t waiting;    /* threads that found nothing to do in this generation */
+    _Atomic uint32_t inside;     /* that wait, for whatever, where no snapshot can be taken */
     uint32_t living;
     uint64_t stirs; /* times everybody was made to ask again */
     /* Threads whose log ends, for which only more of it is news: whoever brings it takes them out.
@@ -114,24 +115,45 @@ void replay_final(void)
     pthread_mutex_unlock(&replay.mutex);
 }
 
-static void __attribute__((noreturn)) depart(const struct nf_thread *thread, const char *what)
+static bool is_safe(const struct nf_thread *thread, enum replay_place place)
 {
-    char text[REFUSAL_MAX_BYTES];
-    snprintf(text, sizeof text,
-             "replay departs from the log: thread %u, position %llu, %s: %s (G6)",
-             thread->core.index, (unsigned long long)(thread->core.position + 1), what,
-             run_of(thread)->reader.why);
-    replay_departed(text);
+    return place == REPLAY_SAFE && run_of(thread)->pinned == 0;
 }
 
-void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
+static void wait_begin(struct nf_thread *thread, enum replay_place place)
 {
-    if (event == EVENT_DIVERGED)
-        depart(thread, what);
-    if (event == EVENT_END) {
+    if (is_safe(thread, place))
+        safe_enter(thread);
+    else
+        atomic_fetch_add(&replay.inside, 1);
+}
+
+static void wait_end(struct nf_thread *thread, enum replay_place place)
+{
+    if (is_safe(thread, place))
+        safe_leave(thread);
+    else
+        atomic_fetch_sub(&replay.inside, 1);
+}
+
+uint32_t replay_inside(void)
+{
+    return atomic_load(&replay.inside);
+}
+
+void replay_wait_log(struct nf_thread *thread)
+{
+    const struct log_reader *reader = &run_of(thread)->reader;
+    while (process_mode() == MODE_REPLAY &&
+           thread->core.position >= __atomic_load_n(&reader->end, __ATOMIC_ACQUIRE)) {
+        wait_begin(thread, REPLAY_SAFE);
         wait_for_log(thread);
-        return;
+        wait_end(thread, REPLAY_SAFE);
     }
+}
+
+static void wait_for_others(uint64_t look)
+{
     pthread_mutex_lock(&replay.mutex);
     /* Count first, look second: replay_passed does it the other way round, so one of us sees the
      * other. */
@@ -145,6 +167,19 @@ void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, cons
             pthread_cond_wait(&replay.progress, &replay.mutex);
     }
     pthread_mutex_unlock(&replay.mutex);
+}
+
+void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what,
+                 enum replay_place place)
+{
+    if (event == EVENT_DIVERGED)
+        departure_tell(thread, what);
+    wait_begin(thread, place);
+    if (event == EVENT_END)
+        wait_for_log(thread);
+    else
+        wait_for_others(look);
+    wait_end(thread, place);
 }
 
 /* mutex held: everybody asks again. */
@@ -201,6 +236,23 @@ bool replay_quiescent(void)
 {
     pthread_mutex_lock(&replay.mutex);
     bool is = quiescent();
+    pthread_mutex_unlock(&replay.mutex);
+    return is;
+}
+
+bool replay_idle(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    bool is = replay.ended == replay.living;
+    pthread_mutex_unlock(&replay.mutex);
+    return is;
+}
+
+bool replay_starves(void)
+{
+    pthread_mutex_lock(&replay.mutex);
+    bool is = !replay.final && replay.ended != replay.living &&
+              replay.waiting + replay.ended == replay.living;
     pthread_mutex_unlock(&replay.mutex);
     return is;
 }

@@ -128,6 +128,15 @@ bool stored_progress(struct message_progress *progress)
     return moved;
 }
 
+bool stored_untold(void)
+{
+    uint32_t threads = __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE);
+    for (uint32_t t = 0; t < threads; t++)
+        if (__atomic_load_n(&IMAGE->threads[t].core.position, __ATOMIC_ACQUIRE) != streams[t].told)
+            return true;
+    return false;
+}
+
 uint64_t stored_bytes(void)
 {
     return bytes;

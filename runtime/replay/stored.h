@@ -16,6 +16,8 @@ int stored_add(const struct message_stored_log *piece);
 void stored_reader_open(uint32_t thread);
 /* What has been consumed, for PROGRESS: false when that is no more than when it was asked last. */
 bool stored_progress(struct message_progress *progress);
+/* Is there more to tell? */
+bool stored_untold(void);
 /* Bytes that arrived since stored_begin. */
 uint64_t stored_bytes(void);
 /* Frees everything, after go-live. I/O thread. */

@@ -20,6 +20,7 @@
 #include "hooks/values/cycle.h"
 #include "hooks/values/value.h"
 #include "replay/inputs.h"
+#include "replay/replay.h"
 #include "snapshot/regions.h"
 
 #define REGIONS_MAX (THREADS_MAX + 16u)
@@ -125,23 +126,35 @@ const struct snapshot_mark *snapshot_pending(void)
 
 /* ---- barrier and copy ---- */
 
+/* Points of whoever reigns: a standby does not come by. */
+static void master_point(enum fault point)
+{
+    if (process_mode() == MODE_RECORD)
+        fault_point(point);
+}
+
 void snapshot_begin(int64_t now)
 {
     ASSERT(snapshot.state == SNAPSHOT_IDLE);
     snapshot.raised_ns = snapshot.patient_ns = now;
     snapshot.state = SNAPSHOT_BARRIER;
     process_set_barrier(true);
-    fault_point(FAULT_MASTER_BARRIER);
+    master_point(FAULT_MASTER_BARRIER);
 }
 
-static bool all_safe(void)
+static uint32_t unsafe_threads(void)
 {
-    for (uint32_t t = 0; t < __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE); t++) {
-        uint32_t lifecycle = atomic_load(&IMAGE->threads[t].lifecycle);
-        if (lifecycle != THREAD_EXITED && !atomic_load(&process.runs[t].safe))
-            return false;
-    }
-    return true;
+    uint32_t unsafe = 0;
+    for (uint32_t t = 0; t < __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE); t++)
+        unsafe += atomic_load(&IMAGE->threads[t].lifecycle) != THREAD_EXITED &&
+                  !atomic_load(&process.runs[t].safe);
+    return unsafe;
+}
+
+static bool stuck(void)
+{
+    uint32_t unsafe = unsafe_threads();
+    return process_mode() == MODE_REPLAY && unsafe > 0 && unsafe == replay_inside();
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -153,7 +166,7 @@ static int compare_ids(const void *a, const void *b)
 /* Ids that lie in queues, or are still kept since a takeover: not consumed (R15). */
 static void describe_inputs(struct input_claim next)
 {
-    uint32_t count = 0, room = inputs_waiting(NULL);
+    uint32_t count = 0, room = inputs_waiting(next.from, NULL);
     for (uint32_t s = 0; s < QUEUES_MAX; s++)
         if (process.queues[s])
             room += queue_used(process.queues[s]);
@@ -168,7 +181,7 @@ static void describe_inputs(struct input_claim next)
         for (uint64_t at = queue->tail; at != queue->head; at++)
             ids[count++] = queue->slots[at & queue_mask()].id;
     }
-    count += inputs_waiting(ids + count);
+    count += inputs_waiting(next.from, ids + count);
     ASSERT(count == room);
     qsort(ids, count, sizeof *ids, compare_ids);
     memcpy(bytes, &next.from, 8);
@@ -198,22 +211,34 @@ int snapshot_inputs_read(const uint8_t *bytes, uint32_t length, struct snapshot_
     return 0;
 }
 
-static void mark_threads(bool logs_restart)
+static void mark_log(uint32_t t, enum snapshot_logs logs)
+{
+    struct thread_run *run = &process.runs[t];
+    struct thread_state *state = &IMAGE->threads[t].core;
+    if (logs == LOGS_REPLAYED) {
+        log_reader_codec(&run->reader, &state->codec);
+        return;
+    }
+    thread_state_segment(state);
+    if (logs == LOGS_RESTART)
+        log_restart(&run->log);
+    else
+        log_reset(&run->log);
+}
+
+static void mark_threads(enum snapshot_logs logs)
 {
     struct snapshot_mark *mark = &snapshot.mark;
     memset(mark, 0, sizeof *mark);
     mark->number = snapshot.next_number++;
+    mark->replayed = logs == LOGS_REPLAYED;
     mark->threads = mark->positions.threads = IMAGE->thread_count;
     for (uint32_t t = 0; t < mark->threads; t++) {
         struct nf_thread *thread = &IMAGE->threads[t];
         mark->positions.at[t] = thread->core.position;
         mark->outputs[t] = thread->core.outputs;
         mark->effects[t] = thread->core.effects;
-        thread_state_segment(&thread->core);
-        if (logs_restart)
-            log_restart(&process.runs[t].log);
-        else
-            log_reset(&process.runs[t].log);
+        mark_log(t, logs);
         if (thread->lifecycle == THREAD_RUNNING)
             regions_tls_gather(t, process.runs[t].tcb);
     }
@@ -232,7 +257,8 @@ bool snapshot_give_up(int64_t now)
     /* The others would only fill their logs, too, and it may be this snapshot that makes room. */
     if (snapshot_logs_full())
         snapshot.patient_ns = now;
-    if (snapshot.state != SNAPSHOT_BARRIER || now - snapshot.patient_ns < BARRIER_PATIENCE_NS)
+    if (snapshot.state != SNAPSHOT_BARRIER ||
+        (now - snapshot.patient_ns < BARRIER_PATIENCE_NS && !stuck()))
         return false;
     snapshot.state = SNAPSHOT_IDLE;
     process_set_barrier(false);
@@ -242,17 +268,19 @@ bool snapshot_give_up(int64_t now)
 bool snapshot_ready(void)
 {
     ASSERT(snapshot.state == SNAPSHOT_BARRIER);
-    return all_safe();
+    return unsafe_threads() == 0;
 }
 
-void snapshot_copy(struct input_claim next, bool logs_restart)
+void snapshot_copy(struct input_claim next, enum snapshot_logs logs)
 {
     ASSERT(snapshot.state == SNAPSHOT_BARRIER);
     int64_t stopped = now_ns();
-    mark_threads(logs_restart);
+    mark_threads(logs);
     describe_inputs(next);
-    value_clocks_floor();
-    cycle_floor();
+    if (logs != LOGS_REPLAYED) { /* else what the NF has seen is the floor: value_clock_seen */
+        value_clocks_floor();
+        cycle_floor();
+    }
     snapshot.region_count = regions_collect(snapshot.regions, REGIONS_MAX);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < snapshot.region_count; i++) {
@@ -263,7 +291,7 @@ void snapshot_copy(struct input_claim next, bool logs_restart)
                region.end - region.start);
         bytes += region.end - region.start;
     }
-    fault_point(FAULT_MASTER_COPIED);
+    master_point(FAULT_MASTER_COPIED);
     process_set_barrier(false);
     int64_t now = now_ns();
     snapshot.figures = (struct snapshot_figures){.number = snapshot.mark.number,
@@ -335,7 +363,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
                                                 .description = snapshot.description}};
         error = send(context, &begin);
         snapshot.begun = true;
-        fault_point(FAULT_MASTER_IMAGE_BEGIN);
+        master_point(FAULT_MASTER_IMAGE_BEGIN);
     }
     /* A bounded slice, so that packets do not wait for a large comparison. */
     for (uint32_t slice = 0; slice < 8 && error == 0; slice++) {
@@ -343,7 +371,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
         uint32_t pages = next_pages(IMAGE_PAGES_MAX, &start);
         if (pages) {
             error = send_pages(start, pages, send, context);
-            fault_point(FAULT_MASTER_PAGES);
+            master_point(FAULT_MASTER_PAGES);
             if (room < pages * 4096ul)
                 break;
             room -= pages * 4096ul;
@@ -352,7 +380,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
             struct message end = {.kind = MESSAGE_IMAGE_END,
                                   .number = {.number = snapshot.mark.number}};
             error = error ? error : send(context, &end);
-            fault_point(FAULT_MASTER_IMAGE_END);
+            master_point(FAULT_MASTER_IMAGE_END);
             snapshot.state = SNAPSHOT_COMMITTING;
             snapshot.whole = false;
             break;

@@ -1,5 +1,6 @@
 /*
- * Taking snapshots in the master: barrier, copy, ship, commit. I/O thread only.
+ * Taking snapshots, in the master or in a standby that replays: barrier, copy, ship, commit. I/O
+ * thread only.
  *
  *   idle -> barrier (threads come to a safe state) -> copied (threads run again)
  *        -> shipping (pages that differ from the last image) -> shipped -> committed by the OL
@@ -27,7 +28,8 @@ void snapshot_init(void);
 void snapshot_restart(uint64_t next_number);
 /* Another process's snapshot `number` is the base: ours come after it. */
 void snapshot_numbers_above(uint64_t number);
-/* The output logger is gone: what is under way ends, the next one is shipped whole. */
+/* What is under way ends, the next one is shipped whole: the output logger is gone, or a standby
+ * has other things to do. */
 void snapshot_abandon(void);
 enum snapshot_state snapshot_state(void);
 
@@ -35,16 +37,23 @@ enum snapshot_state snapshot_state(void);
 void snapshot_begin(int64_t now);
 /* In SNAPSHOT_BARRIER: are all threads safe? They stay so until snapshot_copy. */
 bool snapshot_ready(void);
+/* What becomes of the logs at the barrier. */
+enum snapshot_logs {
+    LOGS_SEGMENT, /* a segment begins */
+    LOGS_RESTART, /* and nobody will want what lies before (R16) */
+    LOGS_REPLAYED /* they are the master's, and go on: the image carries their codecs */
+};
 /*
  * Then: copies, and lets the threads go on. `next` is the id after the last one delivered to a
- * queue, and whose it is. `logs_restart`: nobody will want the logs before (R16).
+ * queue, or consumed in replay, and whose it is.
  */
-void snapshot_copy(struct input_claim next, bool logs_restart);
+void snapshot_copy(struct input_claim next, enum snapshot_logs logs);
 /* Of the snapshot copied last. */
 const struct snapshot_mark *snapshot_mark(void);
 /*
  * In SNAPSHOT_BARRIER for too long: lowers the barrier, back to SNAPSHOT_IDLE; true then. A thread
- * that comes to no wait may itself be spinning for one that is held at the barrier.
+ * that comes to no wait may itself be spinning for one that is held at the barrier. In replay at
+ * once when all that are not safe wait: most probably for who is.
  */
 bool snapshot_give_up(int64_t now);
 /* Does a thread wait for room in its log, that is, for the output logger? */

@@ -62,6 +62,47 @@ def lone_backup(house, fault):
     return house.settle()
 
 
+def starts_over_with(kind):
+    def way(house, fault):
+        """A hot standby dies while it starts over, because its logger died."""
+        house.relieve_backup(fault)
+        house.restart_logger(kind)
+        house.wait_struck("backup")
+        house.start_backup()
+        return house.settle()
+    return way
+
+
+STARTS_OVER = {kind: starts_over_with(kind) for kind in ("ol", "il")}
+
+
+def bereft(house, fault):
+    """The master dies because its hot standby did, and a new one takes over."""
+    house.relieve_backup(fault)
+    house.succeed()
+    house.wait_live()
+    house.start_backup()
+    house.wait_backup()
+    house.backup.stop()
+    house.start_backup()
+    house.wait_struck("master")
+    house.succeed()
+    house.wait_live()
+    house.start_backup()
+    return house.settle()
+
+
+def logger_bereft(house, fault):
+    """The output logger dies because the hot standby did."""
+    house.restart_logger("ol", fault)
+    house.wait_backup()
+    house.backup.stop()
+    house.start_backup()
+    house.wait_struck("ol")
+    house.restart_logger("ol")
+    return house.settle()
+
+
 def logger(house, fault):
     """A logger dies while its master lives, which goes on with the next one (R16): packets in flight
     are lost, nothing else."""
@@ -265,7 +306,45 @@ TABLE = (
     ("master_ends_half", ending(0, "the master ended"), 1),
     ("master_ended", ending(0, "the master ended"), 1),
 )
-WHOLE = (master, joining, takeover, lone_backup, logger, logger_pending)  # need everybody there
+# Points that only a hot standby brings about.
+HOT = (
+    ("backup_follow", joining, 1),
+    ("backup_copy", joining, 1),
+    ("backup_follows", joining, 1),
+    ("backup_follows_log", joining, 3),
+    ("backup_progress", joining, 3),
+    ("backup_starts_over", STARTS_OVER["ol"], 1),
+    ("backup_executes", STARTS_OVER["il"], 1),
+    ("master_standby", master, 1),
+    ("master_standby_lost", bereft, 1),
+    ("ol_follow", logger, 1),
+    ("ol_follow_master", logger, 1),
+    ("ol_progress", logger, 3),
+    ("ol_standby_lost", logger_bereft, 1),
+    ("il_copy", logger, 1),
+    ("il_copies", logger, 3),
+)
+# The same points otherwise when the standby is hot: a master makes one snapshot before it follows,
+# logs are sent while the master lives. None: not passed then, a backup that waits is not hot yet.
+OTHERWISE = {
+    "master_barrier": (master, 1),
+    "master_copied": (master, 1),
+    "master_image_end": (master, 1),
+    "master_committed": (master, 1),
+    "master_truncated": (master, 1),
+    "backup_applied": (joining, 1),
+    "backup_ol_lost": None,
+    "backup_il_lost": None,
+    "il_truncated": (logger, 1),
+    "ol_image_begin": (logger, 1),
+    "ol_image": (logger, 1),
+    "ol_committed": (logger, 1),
+    "ol_committed_master": (logger, 1),
+    "ol_committed_backup": (logger, 1),
+    "ol_logs": (logger, 3),
+}
+WHOLE = (master, joining, takeover, lone_backup, logger, logger_pending, bereft, logger_bereft,
+         *STARTS_OVER.values())  # need everybody there
 
 
 def run(stage, seed, name, way, passage):
@@ -282,6 +361,12 @@ def run(stage, seed, name, way, passage):
         house.close()
 
 
-def tests(seed):
+def tests(seed, table=TABLE):
     return [(f"fault-{entry[0]}", lambda stage, entry=entry: run(stage, seed, *entry))
-            for entry in TABLE]
+            for entry in table]
+
+
+def hot_tests(seed):
+    table = [(name, *OTHERWISE.get(name, entry)) for name, *entry in TABLE
+             if OTHERWISE.get(name, entry)]
+    return tests(seed, (*table, *HOT))

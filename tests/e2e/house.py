@@ -12,9 +12,9 @@ import shutil
 import signal
 import time
 
-from demolib import protected
 from demolib.journal import Journal
 from demolib.processes import Process
+from demolib.protected import Cold
 from demolib.topology import Topology, logger_address
 from stage import Broken, expect
 from torture_tests import FAULTS_SHOWN, Load
@@ -166,11 +166,13 @@ class House:
         self.deaths, self.torn = [], False  # of loggers since the last verdict; of output loggers?
         self.given_up = set()               # requests that their deaths cost
         self.ledger = Ledger()
+        self.logger_ns = 0  # when one was started again last
         self.start_logger("ol", faults.get("ol"), *(["--forget"] if self.lives > 1 else []))
         self.start_logger("il", faults.get("il"))
         self.master = self.start_nf("master", "master", faults.get("master"))
         self.reigns = [self.master]
         self.wait("the master is ready", lambda: self.master.journal.find("ready"))
+        self.wait("packets count", lambda: self.il.journal.find("reign"))
         self.start_backup(faults.get("backup"))
         self.load = Traffic(self.topology, self.random.randrange(1 << 31))
         self.wait_committed()
@@ -208,7 +210,7 @@ class House:
         return Actor(self, role, place,
                      [os.path.join(self.programs, self.program), "lan", "wan"],
                      (f"role={role}", f"il=il@{il}", f"ol=ol@{ol}", "journal=JOURNAL",
-                      f"snapshot_ms={SNAPSHOT_MS}", f"standby={protected.STANDBY}"), fault)
+                      f"snapshot_ms={SNAPSHOT_MS}", *([f"standby={Cold.standby}"] if role == "backup" else [])), fault)
 
     def start_backup(self, fault=None):
         """Where the master is not."""
@@ -228,6 +230,7 @@ class House:
                            time.monotonic_ns())
         dead.stop()
         time.sleep(pause_s)
+        self.logger_ns = time.monotonic_ns()
         self.start_logger(kind, fault)
         self.torn = self.torn or kind == "ol"
 
@@ -262,7 +265,12 @@ class House:
         getattr(self, kind).born = actor.born
 
     def wait_backup(self):
-        self.wait("the backup has a base", lambda: self.backup.journal.find("base"))
+        """A hot one starts over when a logger dies."""
+        if Cold.standby == "hot":
+            self.wait("the backup follows",
+                      lambda: self.backup.journal.find("follows", self.logger_ns))
+        else:
+            self.wait("the backup has a base", lambda: self.backup.journal.find("base"))
 
     def wait_struck(self, kind, *ending):
         self.wait(f"{kind} comes by {getattr(self, kind).fault}",

@@ -209,8 +209,10 @@ class SmallDisk:
             except OSError:
                 pass
 
-    def free(self):
-        os.unlink(self.filling)
+    def protect(self, word="ro"):
+        """Nothing can be written any more, not even in place; "rw": again."""
+        done = run("mount", "-o", f"remount,{word}", self.path)
+        expect(done[0] == 0, f"mount: {done[2]}")
 
 
 def disk_start(stage):
@@ -222,21 +224,23 @@ def disk_start(stage):
 
 
 def disk_takeover(stage):
-    """No epoch on disk, no takeover: nothing is released until there is room again."""
+    """No epoch on disk, no takeover: nothing is released until it can be written again. A disk that
+    is only full takes it: the epoch is written in place."""
     with Protected(stage) as protected:
         state = os.path.join(protected.topology.directory, "output-logger.state")
         with SmallDisk(state) as disk:
             gateway = protected.start()
             expect(pinged(protected, 20), "no ping passes the NAT")
             disk.fill()
+            disk.protect()
             gateway.kill()
             expect(heard(lambda: "cannot be written" in gateway.output_logger.tail()),
-                   f"the full disk is not named: {gateway.output_logger.tail()}")
-            expect(not pinged(protected, 2), "a packet was released with the disk full")
+                   f"the disk is not named: {gateway.output_logger.tail()}")
+            expect(not pinged(protected, 2), "a packet was released without an epoch")
             expect(gateway.journals["backup"].find("takeover") is None, "a takeover began")
-            disk.free()
+            disk.protect("rw")
             expect(heard(lambda: gateway.journals["backup"].find("live")),
-                   "no takeover with room on the disk")
+                   "no takeover once the disk can be written, though it is full")
             expect(pinged(protected, 20), "no ping passes the NAT after the takeover")
 
 

@@ -3,6 +3,7 @@ lost, state never; and from the new base a takeover is exact."""
 
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -38,9 +39,10 @@ class Gateway(Tortured):
             self.input_logger = process
 
     def is_back(self, role, logger, since):
-        """Did `role` find `logger` again?"""
-        return any(e["event"] == "logger_back" and e["t_ns"] >= since and
-                   logger.startswith(e["logger"]) for e in self.part(role).journal.read())
+        """Did `role` find `logger` again? A hot standby starts over, and is ready when it has both."""
+        return any(e["t_ns"] >= since and (e["event"] == "ready" or e["event"] == "logger_back" and
+                                           logger.startswith(e["logger"]))
+                   for e in self.part(role).journal.read())
 
 
 class TimedLoad(Load):
@@ -274,7 +276,7 @@ class FrozenInput(Frozen):
     def _woken(self, since):
         for role in ("master", "backup"):
             wait_until(f"the {role} has found it again",
-                       lambda role=role: self.gateway.part(role).journal.find("logger_back", since),
+                       lambda role=role: self.gateway.is_back(role, self.logger, since),
                        self.gateway.processes())
 
 
@@ -321,6 +323,9 @@ class Doomed(Rejoin):
             wait_until("the backup misses it", lambda: gateway.backup.journal.find("logger_lost"),
                        [gateway.backup])
             kill_ns = gateway.kill()
+            if gateway.standby == "hot":  # it waits for both to start over
+                gateway.input_logger.popen.wait()
+                gateway.start_again("input-logger")
             status = gateway.backup.ended(30)
             time.sleep(1)
         finally:
@@ -328,7 +333,7 @@ class Doomed(Rejoin):
             load.thread.join()
         said = gateway.backup.said().splitlines()[-1]
         faults = check_order(load.answers) + check_chain(load.answers)
-        if status != UNREACHABLE or "died with it" not in said:
+        if status != UNREACHABLE or not re.search("died with (it|the input logger)", said):
             faults.append(f"the backup ended with {status}: {said}")
         if gateway.backup.journal.find("live") or gateway.backup.journal.find("restored"):
             faults.append("it went on")

@@ -161,7 +161,7 @@ static void work_live(void)
     ev_receive_record(&S->thread, &pal, 0, &range, 1);
     if (!log_has_room(&pal))
         quit(1, "log full between receive and send: make it longer");
-    uint64_t first = ev_out_record(&S->thread, &pal, count, logs, 1, &vor);
+    uint64_t first = ev_out_record(&S->thread, &pal, count, (uint32_t)S->counted, logs, 1, &vor);
     batch_send(count, first);
 }
 
@@ -192,7 +192,7 @@ static bool work_replay(void)
             S->thread = thread;
             return false;
         }
-        event = ev_out_replay(&S->thread, &reader, ranges[0].count, &first);
+        event = ev_out_replay(&S->thread, &reader, ranges[0].count, (uint32_t)S->counted, &first);
         if (event == EVENT_END) {
             /* The log ends between receive and send: the cut lies before both. */
             reader = before;

@@ -84,11 +84,12 @@ class Toy:
         return self.events(which, event)[-1]
 
     def epoch(self, which):
-        """The line that a logger keeps on disk."""
+        """[number, word] of the line that counts, of those that a logger keeps on disk."""
         name = "input-logger" if which == "il" else "output-logger"
         with open(os.path.join(self.directory, f"{name}.state", f"palisade-{name}.epoch"),
                   encoding="ascii") as file:
-            return file.read().split()[2:]
+            lines = [line.split()[2:] for line in file]
+        return max(lines, key=lambda line: int(line[2]))[:2]
 
     # ---- NF processes ----
 

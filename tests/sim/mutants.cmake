@@ -50,6 +50,12 @@ sim_edit(mutant-r19-signal event.c
 # R19: a predicted event is taken for the signal after it
 sim_edit(mutant-r19-early event.c
   "case NEXT_PREDICTED:\n        return EVENT_WAIT;" "case NEXT_PREDICTED:\n        break;")
+# G6: the way, the packets are not compared; an event is no step of the way
+sim_edit(mutant-g6-path event.c
+  "digests->path != path_step(thread->path, thread->site)" "false")
+sim_edit(mutant-g6-sent event.c "digests->sent != sent" "false")
+sim_edit(mutant-g6-step event.c
+  "thread->path = path_step(thread->path, thread->site);\n    __atomic" "__atomic")
 # R12: records beyond the cut are kept
 sim_edit(mutant-r12-records stored_log.c "log->length = log->parsed = offset;" "")
 # R12: held outputs within the cut keep their VOR

@@ -428,7 +428,8 @@ static bool step_send(struct process *process, uint32_t t, const struct choice *
             process->waits_ring++;
             return false;
         }
-        step->first = ev_out_record(&thread->state, &process->log[t], packets, process->logs,
+        step->first = ev_out_record(&thread->state, &process->log[t], packets,
+                                    toy_sent(&process->nf, thread, packets), process->logs,
                                     process->nf.threads, &vor);
         happened(process, t);
         for (uint32_t i = 0; i < packets && process->oracle != NULL; i++) {
@@ -492,6 +493,8 @@ static bool step_effect(struct process *process, uint32_t t)
 
     if (process->effects_tail - process->effects_head == 8)
         return false;
+    ev_effect_record(&thread->state, &process->log[t], 0, (uint32_t)thread->hash);
+    happened(process, t);
     struct effect *effect = &process->effects[process->effects_tail++ % SIM_EFFECTS_MAX];
     *effect = (struct effect){.thread = t, .number = ++thread->state.effects};
     effect->content = thread->hash;
@@ -519,6 +522,7 @@ bool process_record_step(struct process *process, uint32_t t)
             return false;
         }
         step->choice = toy_choose(&process->nf, t);
+        toy_thread(process, t)->state.site = toy_site(&step->choice);
     }
     const struct choice choice = step->choice;
     switch (choice.operation) {

@@ -222,6 +222,18 @@ uint64_t toy_packet(const struct toy_nf *nf, const struct toy_thread *thread, ui
     return seed;
 }
 
+uint32_t toy_sent(const struct toy_nf *nf, const struct toy_thread *thread, uint32_t packets)
+{
+    uint64_t digest = packets;
+
+    for (uint32_t i = 0; i < packets; i++) {
+        uint16_t port, length;
+        digest = hash2(digest, toy_packet(nf, thread, i, &port, &length));
+        digest = hash2(digest, (uint64_t)port << 16 | length);
+    }
+    return (uint32_t)digest;
+}
+
 uint32_t toy_bytes_length(const struct toy_nf *nf, const struct choice *choice)
 {
     return (uint32_t)(choice->salt >> 16) % (nf->large ? RECORD_VALUE_MAX_BYTES + 1 : 33);

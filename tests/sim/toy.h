@@ -108,6 +108,11 @@ struct toy_nf {
 void toy_create(struct toy_nf *nf, uint32_t threads, struct random *random);
 /* What `thread` does next: a function of its own state only. */
 struct choice toy_choose(const struct toy_nf *nf, uint32_t thread);
+/* Where in the program that is (G6). */
+static inline uint32_t toy_site(const struct choice *choice)
+{
+    return 0x400000 + 64 * (uint32_t)choice->operation + choice->object;
+}
 
 /* What each kind of operation does to the state, the same in recording and replay. */
 void toy_absorb(struct toy_thread *thread, enum operation operation, uint64_t value);
@@ -124,6 +129,8 @@ struct word toy_update(const void *choice, struct word old);
 uint64_t toy_packet(const struct toy_nf *nf, const struct toy_thread *thread, uint32_t n,
                     uint16_t *port, uint16_t *length);
 uint32_t toy_packet_count(const struct choice *choice);
+/* Digest of the packets of a send (G6). */
+uint32_t toy_sent(const struct toy_nf *nf, const struct toy_thread *thread, uint32_t packets);
 uint32_t toy_bytes_length(const struct toy_nf *nf, const struct choice *choice);
 uint64_t toy_digest(const uint8_t *bytes, uint32_t length);
 uint64_t input_seed(struct input_name input);

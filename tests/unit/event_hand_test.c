@@ -145,7 +145,8 @@ Test(event, a_log_that_disagrees_is_named)
     DIVERGES(ev_bytes_replay(thread, reader, bytes, 8), "another kind");
     DIVERGES(ev_clock_replay(thread, reader, 0, &number), "another kind");
     DIVERGES(ev_receive_replay(thread, reader, 0, ranges, &count), "another kind");
-    DIVERGES(ev_out_replay(thread, reader, 1, &value), "another kind");
+    DIVERGES(ev_out_replay(thread, reader, 1, 0, &value), "another kind");
+    DIVERGES(ev_effect_replay(thread, reader, 0, &number), "another kind");
     DIVERGES(ev_load_replay(thread, reader, 8, &passed, &value), "another kind");
 
     hand->length = 0;
@@ -155,7 +156,8 @@ Test(event, a_log_that_disagrees_is_named)
     DIVERGES(ev_order_replay(thread, reader, &order), "another thread owns");
     DIVERGES(ev_bytes_replay(thread, reader, bytes, 8), "does not hold");
     DIVERGES(ev_clock_replay(thread, reader, 0, &number), "does not hold");
-    DIVERGES(ev_out_replay(thread, reader, 1, &value), "does not hold");
+    DIVERGES(ev_out_replay(thread, reader, 1, 0, &value), "does not hold");
+    DIVERGES(ev_effect_replay(thread, reader, 0, &number), "does not hold");
     DIVERGES(ev_load_replay(thread, reader, 8, &passed, &value), "never seen");
     free(hand);
 }
@@ -187,9 +189,43 @@ Test(event, a_record_with_other_arguments_is_named)
     DIVERGES(ev_receive_replay(thread, reader, 2, ranges, &count), "another queue");
     hand->length = 0;
     codec_reset(&hand->codec, 0);
-    HAND(hand, out, 1, 3, &vor);
+    HAND(hand, out, 1, 3, &vor, (struct digests){0});
     hand_read(hand, 1);
-    DIVERGES(ev_out_replay(thread, reader, 2, &value), "another number of packets");
+    DIVERGES(ev_out_replay(thread, reader, 2, 0, &value), "another number of packets");
+    free(hand);
+}
+
+Test(event, an_output_of_another_way_or_other_bytes_is_named)
+{
+    struct hand *hand = hand_create();
+    struct thread_state *thread = &hand->thread;
+    struct log_reader *reader = &hand->reader;
+    struct positions vor = {.threads = 2};
+    uint32_t way = path_step(0, 0x401000);
+    uint64_t first;
+    int64_t failed;
+
+    HAND(hand, out, 1, 3, &vor, (struct digests){way, 77});
+    HAND(hand, effect, 2, (struct digests){path_step(way, 0x402000), 78});
+    HAND(hand, number, 3, -5);
+    hand_read(hand, 3);
+    thread->site = 0x401004;
+    DIVERGES(ev_out_replay(thread, reader, 3, 77, &first), "another path");
+    thread->site = 0x401000;
+    DIVERGES(ev_out_replay(thread, reader, 3, 76, &first), "packets sent are not the master's");
+    thread->path = 1; /* an event before was elsewhere */
+    DIVERGES(ev_out_replay(thread, reader, 3, 77, &first), "another path");
+    thread->path = 0;
+    cr_assert_eq(ev_out_replay(thread, reader, 3, 77, &first), EVENT_PASS);
+    cr_assert_eq(thread->path, way);
+
+    thread->site = 0x402000;
+    cr_assert_eq(ev_effect_replay(thread, reader, 77, &failed), EVENT_DIVERGED);
+    cr_assert_not_null(strstr(reader->why, "bytes written are not"), "%s", reader->why);
+    cr_assert_eq(ev_effect_replay(thread, reader, 78, &failed), EVENT_PASS);
+    cr_assert_eq(failed, 0);
+    cr_assert_eq(ev_effect_replay(thread, reader, 0, &failed), EVENT_PASS); /* it failed: a value */
+    cr_assert_eq(failed, -5);
     free(hand);
 }
 

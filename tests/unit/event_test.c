@@ -105,7 +105,7 @@ static void recording_segment(struct toy *toy, struct recording *recording)
 
 /* ---- one step of the toy: the same choice in both modes, from the thread's digest ---- */
 
-enum step { LOCK, UNLOCK, TRY, LOAD, STORE, NUMBER, BYTES, CLOCK, RECEIVE, SEND, STEPS };
+enum step { LOCK, UNLOCK, TRY, LOAD, STORE, NUMBER, BYTES, CLOCK, RECEIVE, SEND, EFFECT, STEPS };
 
 static enum step toy_step(const struct toy *toy, uint32_t t, uint32_t *object)
 {
@@ -113,7 +113,7 @@ static enum step toy_step(const struct toy *toy, uint32_t t, uint32_t *object)
     for (uint32_t l = 0; l < LOCKS; l++)
         if (toy->held_by[l] == t + 1) {
             *object = l;
-            return choice % 3 == 0 ? UNLOCK : (enum step)(LOAD + choice % (SEND - LOAD + 1));
+            return choice % 3 == 0 ? UNLOCK : (enum step)(LOAD + choice % (STEPS - LOAD));
         }
     enum step step = (enum step)(choice % STEPS);
     *object = (uint32_t)(choice >> 32) % (step == LOAD || step == STORE ? WORDS : LOCKS);
@@ -139,7 +139,9 @@ static bool toy_record(struct toy *toy, struct recording *recording, uint32_t t)
     struct positions vor;
     uint8_t bytes[24];
 
-    switch (toy_step(toy, t, &object)) {
+    enum step step = toy_step(toy, t, &object);
+    thread->site = 0x1000 + (uint32_t)step;
+    switch (step) {
     case LOCK:
         if (toy->held_by[object] != 0)
             return false;
@@ -201,9 +203,16 @@ static bool toy_record(struct toy *toy, struct recording *recording, uint32_t t)
         break;
     }
     case SEND: {
-        uint64_t first = ev_out_record(thread, log, 2, recording->all, THREADS, &vor);
+        uint64_t first =
+            ev_out_record(thread, log, 2, (uint32_t)*digest, recording->all, THREADS, &vor);
         cr_assert_eq(vor.at[t], thread->position);
         *digest = mix(*digest, first);
+        break;
+    }
+    case EFFECT: {
+        int64_t failed = random_chance(world, 200) ? -1 : 0;
+        ev_effect_record(thread, log, failed, (uint32_t)*digest);
+        *digest = mix(*digest, (uint64_t)failed);
         break;
     }
     case STEPS:
@@ -228,7 +237,9 @@ static enum event toy_replay(struct toy *toy, struct log_reader *reader, uint32_
     bool failed = false;
     enum event event = EVENT_PASS;
 
-    switch (toy_step(toy, t, &object)) {
+    enum step step = toy_step(toy, t, &object);
+    thread->site = 0x1000 + (uint32_t)step;
+    switch (step) {
     case LOCK:
         if (toy->held_by[object] != 0)
             return EVENT_WAIT;
@@ -289,9 +300,14 @@ static enum event toy_replay(struct toy *toy, struct log_reader *reader, uint32_
             *digest = mix(*digest, count ? ranges[count - 1].first : 0);
         break;
     case SEND:
-        event = ev_out_replay(thread, reader, 2, &value);
+        event = ev_out_replay(thread, reader, 2, (uint32_t)*digest, &value);
         if (event == EVENT_PASS)
             *digest = mix(*digest, value);
+        break;
+    case EFFECT:
+        event = ev_effect_replay(thread, reader, (uint32_t)*digest, &number);
+        if (event == EVENT_PASS)
+            *digest = mix(*digest, (uint64_t)number);
         break;
     case STEPS:
         break;
@@ -340,6 +356,7 @@ static void toy_compare(const struct toy *a, const struct toy *b, uint64_t seed)
         cr_assert_eq(x->position, y->position, "seed %lu thread %u: %lu, %lu", seed, t, x->position,
                      y->position);
         cr_assert_eq(x->outputs, y->outputs, "seed %lu", seed);
+        cr_assert_eq(x->path, y->path, "seed %lu thread %u", seed, t);
         cr_assert_eq(a->digest[t], b->digest[t], "seed %lu", seed);
         for (uint32_t i = 0; i < WORD_CACHE_ENTRIES; i++)
             cr_assert(x->words[i].address == y->words[i].address &&

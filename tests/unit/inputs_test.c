@@ -37,8 +37,8 @@ Test(inputs, those_that_wait_are_told_by_id)
     packet_id ids[8] = {0};
     struct packet_item item;
 
-    cr_assert_eq(inputs_waiting(NULL), 4);
-    cr_assert_eq(inputs_waiting(ids), 4);
+    cr_assert_eq(inputs_waiting(UINT64_MAX, NULL), 4);
+    cr_assert_eq(inputs_waiting(UINT64_MAX, ids), 4);
     cr_assert_eq(ids[0], 10);
     cr_assert_eq(ids[1], 12);
     cr_assert_eq(ids[2], 14);
@@ -46,9 +46,42 @@ Test(inputs, those_that_wait_are_told_by_id)
     cr_assert(inputs_next(&item));
     cr_assert_eq(item.number, 10);
     inputs_pop();
-    cr_assert_eq(inputs_waiting(ids), 3);
+    cr_assert_eq(inputs_waiting(UINT64_MAX, ids), 3);
     cr_assert_eq(ids[0], 12);
     cr_assert_eq(inputs_end(), 17);
+}
+
+Test(inputs, a_base_of_this_moment_knows_what_was_consumed)
+{
+    packet_id ids[8] = {0}, next = 0;
+
+    cr_assert(inputs_consumed_to(&next));
+    cr_assert_eq(next, 16);
+    cr_assert_eq(inputs_waiting(next, ids), 3); /* of 10, 12, 14, 16 */
+    cr_assert_eq(ids[2], 14);
+    consume(10);
+    cr_assert(inputs_consumed_to(&next));
+    cr_assert_eq(next, 16);
+    consume(16);
+    cr_assert(inputs_consumed_to(&next));
+    cr_assert_eq(next, 17);
+    cr_assert_eq(inputs_waiting(next, NULL), 2);
+}
+
+/* What was pending at the base is not all here: whether 12 waits cannot be told. */
+Test(inputs, no_base_before_the_last_one_is_reached)
+{
+    const packet_id pending[] = {10, 12};
+    packet_id next;
+
+    inputs_begin(10, 13, pending, 2);
+    cr_assert_not(inputs_consumed_to(&next));
+    add(10, 11);
+    cr_assert_not(inputs_consumed_to(&next));
+    add(12, 12);
+    cr_assert(inputs_consumed_to(&next));
+    cr_assert_eq(next, 13);
+    cr_assert_eq(inputs_waiting(next, NULL), 2);
 }
 
 Test(inputs, what_is_discarded_is_offered_no_more)
@@ -60,7 +93,7 @@ Test(inputs, what_is_discarded_is_offered_no_more)
     cr_assert(inputs_kept());
     cr_assert_eq(inputs_discard(), 3);
     cr_assert_not(inputs_kept());
-    cr_assert_eq(inputs_waiting(NULL), 0);
+    cr_assert_eq(inputs_waiting(UINT64_MAX, NULL), 0);
     cr_assert_not(inputs_next(&item));
     cr_assert_eq(inputs_discard(), 0);
 }
@@ -72,7 +105,7 @@ Test(inputs, a_takeover_after_it_begins_anew)
     inputs_discard();
     inputs_begin(3, 3, NULL, 0);
     add(3, 4);
-    cr_assert_eq(inputs_waiting(NULL), 2);
+    cr_assert_eq(inputs_waiting(UINT64_MAX, NULL), 2);
     cr_assert(inputs_next(&item));
     cr_assert_eq(item.number, 3);
 }

@@ -110,6 +110,10 @@ static inline void message_make(struct random *random, enum message_kind kind, c
         counters_make(random, message->takeover.held, THREADS_MAX);
         counters_make(random, message->takeover.effects, THREADS_MAX);
         break;
+    case MESSAGE_SENTINEL:
+        message->sentinel.claimant = random_magnitude(random);
+        message->sentinel.session = (uint32_t)random_magnitude(random);
+        break;
     case MESSAGE_PROGRESS:
         positions_make(random, &message->progress.positions);
         counters_make(random, message->progress.consumed, message->progress.positions.threads);

@@ -73,7 +73,8 @@ static void write_out(uint32_t t, position at, uint32_t packets, position own, p
 
     vor.at[t] = own;
     vor.at[1 - t] = other;
-    s->length += record_out(&s->codec, s->bytes + s->length, at, packets, &vor);
+    s->length +=
+        record_out(&s->codec, s->bytes + s->length, at, packets, &vor, (struct digests){0});
 }
 
 static int send_log(uint32_t t, position to)

@@ -33,6 +33,8 @@ static inline void record_make(struct random *random, position last, struct reco
         random_chance(random, 300) ? NO_THREAD : (uint32_t)random_below(random, THREADS_MAX);
     record->written = random_magnitude(random);
     positions_make(random, &record->vector);
+    record->digests =
+        (struct digests){(uint32_t)random_next(random), (uint32_t)random_next(random)};
 
     switch (record->kind) {
     case RECORD_CLOCK:
@@ -77,7 +79,7 @@ static inline uint32_t record_put(struct codec *codec, uint8_t *out, const struc
     case RECORD_RECEIVE:
         return record_receive(codec, out, at, record->slot, record->ranges, record->count);
     case RECORD_OUT:
-        return record_out(codec, out, at, record->count, &record->vector);
+        return record_out(codec, out, at, record->count, &record->vector, record->digests);
     case RECORD_LOAD:
         return record_load(codec, out, at, record->value, record->writer, record->written);
     case RECORD_READ:
@@ -91,6 +93,8 @@ static inline uint32_t record_put(struct codec *codec, uint8_t *out, const struc
     case RECORD_WIDE:
         return record_wide(codec, out, at, record->value, record->high, record->writer,
                            record->written);
+    case RECORD_EFFECT:
+        return record_effect(codec, out, at, record->digests);
     case RECORD_KINDS:
         break;
     }
@@ -100,6 +104,11 @@ static inline uint32_t record_put(struct codec *codec, uint8_t *out, const struc
 static inline bool vector_same(const struct positions *a, const struct positions *b)
 {
     return a->threads == b->threads && memcmp(a->at, b->at, a->threads * sizeof a->at[0]) == 0;
+}
+
+static inline bool digests_same(struct digests a, struct digests b)
+{
+    return a.path == b.path && a.sent == b.sent;
 }
 
 /* Compares the fields that the kind has. */
@@ -127,7 +136,8 @@ static inline bool record_same(const struct record *a, const struct record *b)
                 return false;
         return a->slot == b->slot && a->count == b->count;
     case RECORD_OUT:
-        return a->count == b->count && vector_same(&a->vector, &b->vector);
+        return a->count == b->count && vector_same(&a->vector, &b->vector) &&
+               digests_same(a->digests, b->digests);
     case RECORD_LOAD:
         return a->value == b->value && a->writer == b->writer && a->written == b->written;
     case RECORD_WIDE:
@@ -137,6 +147,8 @@ static inline bool record_same(const struct record *a, const struct record *b)
         return a->value == b->value && vector_same(&a->vector, &b->vector);
     case RECORD_SIGNAL:
         return a->count == b->count && a->number == b->number;
+    case RECORD_EFFECT:
+        return digests_same(a->digests, b->digests);
     case RECORD_KINDS:
         break;
     }

@@ -31,9 +31,11 @@ Test(record, has_the_documented_bytes)
     expect_bytes(out, record_clock(&codec, out, 22, 1, 1000), "0501d00f");
     expect_bytes(out, record_clock(&codec, out, 23, 1, 999), "050101");
     expect_bytes(out, record_receive(&codec, out, 24, 2, ranges, 2), "060202c801030e01");
-    expect_bytes(out, record_out(&codec, out, 25, 4, &vor), "070402ac020c");
+    expect_bytes(out, record_out(&codec, out, 25, 4, &vor, (struct digests){1, 0x1234}),
+                 "070402ac020c0100000034120000");
     vor.at[1] = 13;
-    expect_bytes(out, record_out(&codec, out, 26, 1, &vor), "0701020001");
+    expect_bytes(out, record_out(&codec, out, 26, 1, &vor, (struct digests){0, UINT32_MAX}),
+                 "070102000100000000ffffffff");
     expect_bytes(out, record_load(&codec, out, 27, 9, 0, 77), "0809014d");
     expect_bytes(out, record_load(&codec, out, 28, 9, NO_THREAD, 0), "08090000");
     expect_bytes(out, record_read(&codec, out, 29, 3), "0903");
@@ -41,6 +43,7 @@ Test(record, has_the_documented_bytes)
     expect_bytes(out, record_mixed(&codec, out, 31, 8, &vor), "0b08020000");
     expect_bytes(out, record_signal(&codec, out, 32, 15, -2), "0c0f03");
     expect_bytes(out, record_wide(&codec, out, 33, 9, 300, 0, 77), "0d09ac02014d");
+    expect_bytes(out, record_effect(&codec, out, 34, (struct digests){2, 3}), "0e0200000003000000");
 }
 
 Test(record, comes_back_as_it_went)
@@ -109,7 +112,6 @@ static int decode(const char *bytes, size_t length, position start)
 Test(record, malformed_ones_are_refused)
 {
     cr_assert_eq(DECODE("\x00\x01"), -EBADMSG); /* kinds */
-    cr_assert_eq(DECODE("\x0e\x01"), -EBADMSG);
     cr_assert_eq(DECODE("\x0f\x01"), -EBADMSG);
     cr_assert_eq(DECODE("\x01\x80\x00"), -EBADMSG); /* overlong varints */
     cr_assert_eq(DECODE("\x01\xff\x80\x00"), -EBADMSG);

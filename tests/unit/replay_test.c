@@ -55,16 +55,27 @@ void process_set_mode(enum mode mode)
     atomic_store(&process.mode, mode);
 }
 
+void departure_tell(struct nf_thread *thread, const char *what)
+{
+    (void)thread;
+    fprintf(stderr, "%s\n", what);
+    abort();
+}
+
+void safe_enter(struct nf_thread *thread)
+{
+    atomic_store(&run_of(thread)->safe, 1);
+}
+
+void safe_leave(struct nf_thread *thread)
+{
+    atomic_store(&run_of(thread)->safe, 0);
+}
+
 void io_wake(void)
 {
     if (atomic_load(&turn) != TURNS)
         atomic_store(&called_early, atomic_load(&turn) + 1);
-}
-
-void replay_departed(const char *text)
-{
-    fprintf(stderr, "replay_departed: %s\n", text);
-    abort();
 }
 
 void process_fail(enum status status, const char *format, ...)
@@ -110,4 +121,72 @@ Test(replay, quiescent_only_at_the_end, .timeout = 120)
     replay_go_live();
     for (uint32_t i = 0; i < PLAYERS; i++)
         pthread_join(players[i], NULL);
+}
+
+/* ---- who waits where: for a snapshot's barrier ---- */
+
+struct waiter {
+    enum replay_place place;
+    bool pinned;
+    struct thread_run run;
+    struct nf_thread thread;
+    pthread_t native;
+};
+
+static void *wait_once(void *argument)
+{
+    struct waiter *waiter = argument;
+    while (REPLAYED_AND(&waiter->thread, "its log", waiter->place,
+                        waiter->run.reader.end ? EVENT_PASS : EVENT_END, (void)0) == false)
+        ;
+    return NULL;
+}
+
+static void *wait_log(void *argument)
+{
+    struct waiter *waiter = argument;
+    replay_wait_log(&waiter->thread);
+    return NULL;
+}
+
+static void until_waiting(uint32_t count)
+{
+    for (;;) {
+        pthread_mutex_lock(&replay.mutex);
+        bool all = replay.ended == count;
+        pthread_mutex_unlock(&replay.mutex);
+        if (all)
+            return;
+        sched_yield();
+    }
+}
+
+Test(replay, a_wait_is_safe_where_the_hook_may_restart, .timeout = 120)
+{
+    static struct waiter waiters[] = {{REPLAY_SAFE, false, {}, {}, 0},
+                                      {REPLAY_INSIDE, false, {}, {}, 0},
+                                      {REPLAY_SAFE, true, {}, {}, 0},
+                                      {REPLAY_SAFE, false, {}, {}, 0}};
+    const bool safe[] = {true, false, false, true};
+    const uint32_t count = sizeof waiters / sizeof *waiters;
+    replay_begin(count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct waiter *waiter = &waiters[i];
+        waiter->thread.run = &waiter->run;
+        waiter->thread.core.index = i;
+        waiter->run.pinned = waiter->pinned;
+        cr_assert(pthread_create(&waiter->native, NULL, i == 3 ? wait_log : wait_once, waiter) ==
+                  0);
+    }
+    until_waiting(count);
+    cr_expect(replay_inside() == 2);
+    for (uint32_t i = 0; i < count; i++)
+        cr_expect(atomic_load(&waiters[i].run.safe) == safe[i], "waiter %u", i);
+    for (uint32_t i = 0; i < count; i++) {
+        __atomic_store_n(&waiters[i].run.reader.end, 1, __ATOMIC_RELEASE);
+        replay_log_grown(i);
+        pthread_join(waiters[i].native, NULL);
+        cr_expect(atomic_load(&waiters[i].run.safe) == 0, "waiter %u", i);
+    }
+    cr_expect(replay_inside() == 0);
 }

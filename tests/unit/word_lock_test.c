@@ -54,9 +54,11 @@ void replay_object_unlock(const void *object)
 {
     (void)object;
 }
-void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what)
+void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, const char *what,
+                 enum replay_place place)
 {
     (void)thread;
+    (void)place;
     (void)look;
     (void)event;
     (void)what;

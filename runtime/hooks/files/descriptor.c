@@ -136,11 +136,13 @@ static int duplicate(int fd, int wanted, int lowest)
 
 HOOK int __palisade_dup(int fd)
 {
+    SITE_HERE();
     return nf_self ? duplicate(fd, -1, 0) : dup(fd);
 }
 
 HOOK int __palisade_dup2(int fd, int wanted)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return dup2(fd, wanted);
     if (wanted >= 0 && fd_slot(wanted) == FDS_MAX)
@@ -153,6 +155,7 @@ HOOK int __palisade_dup2(int fd, int wanted)
 
 HOOK int __palisade_dup3(int fd, int wanted, int flags)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return dup3(fd, wanted, flags);
     return fd == wanted ? fail(EINVAL) : __palisade_dup2(fd, wanted);
@@ -160,6 +163,7 @@ HOOK int __palisade_dup3(int fd, int wanted, int flags)
 
 HOOK int __palisade_socket(int domain, int type, int protocol)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return socket(domain, type, protocol);
     bool nonblock = (type & SOCK_NONBLOCK) != 0;
@@ -182,6 +186,7 @@ HOOK int __palisade_socket(int domain, int type, int protocol)
 
 HOOK int __palisade_close(int fd)
 {
+    SITE_HERE();
     if (family_of(fd) == NULL)
         return to_libc() ? close(fd) : fail(EBADF); /* never the runtime's own */
     descriptor_close(nf_self, fd);
@@ -192,6 +197,7 @@ HOOK int __palisade_close(int fd)
 
 HOOK int __palisade_bind(int fd, const struct sockaddr *address, socklen_t length)
 {
+    SITE_HERE();
     const struct family *family = family_of(fd);
     if (family == NULL)
         return to_libc() ? bind(fd, address, length) : fail(EBADF);
@@ -201,6 +207,7 @@ HOOK int __palisade_bind(int fd, const struct sockaddr *address, socklen_t lengt
 
 HOOK int __palisade_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
+    SITE_HERE();
     const struct family *family = family_of(fd);
     if (family == NULL)
         return to_libc() ? setsockopt(fd, level, name, value, length) : fail(EBADF);
@@ -211,6 +218,7 @@ HOOK int __palisade_setsockopt(int fd, int level, int name, const void *value, s
 
 HOOK int __palisade_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
+    SITE_HERE();
     const struct family *family = family_of(fd);
     if (family == NULL)
         return to_libc() ? getsockopt(fd, level, name, value, length) : fail(EBADF);
@@ -221,6 +229,7 @@ HOOK int __palisade_getsockopt(int fd, int level, int name, void *value, socklen
 
 HOOK int __palisade_ioctl(int fd, unsigned long request, ...)
 {
+    SITE_HERE();
     va_list arguments;
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
@@ -238,6 +247,7 @@ HOOK int __palisade_ioctl(int fd, unsigned long request, ...)
 
 HOOK int __palisade_fcntl(int fd, int command, ...)
 {
+    SITE_HERE();
     va_list arguments;
     va_start(arguments, command);
     long argument = va_arg(arguments, long);

@@ -51,6 +51,7 @@ static int64_t list(const char *path, struct listing *listing)
 
 HOOK DIR *__palisade_opendir(const char *path)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return opendir(path);
     char name[PATH_BYTES];
@@ -80,6 +81,7 @@ HOOK DIR *__palisade_opendir(const char *path)
 
 HOOK struct dirent *__palisade_readdir(DIR *native)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return readdir(native);
     struct nf_dir *dir = (struct nf_dir *)native;
@@ -100,6 +102,7 @@ HOOK struct dirent *__palisade_readdir(DIR *native)
 
 HOOK void __palisade_rewinddir(DIR *native)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         rewinddir(native);
     else
@@ -108,6 +111,7 @@ HOOK void __palisade_rewinddir(DIR *native)
 
 HOOK int __palisade_closedir(DIR *native)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return closedir(native);
     __palisade_free(native);

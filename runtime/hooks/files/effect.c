@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hooks/digest.h"
 #include "replay/replay.h"
 
 #define EFFECTS_MAX 4096u /* queued; more wait: back-pressure */
@@ -88,15 +89,20 @@ int64_t effect_emit(struct nf_thread *thread, const char *what, int64_t verdict,
 {
     if (process_mode() == MODE_RECORD && atomic_load(&queued) >= EFFECTS_MAX)
         wait_room(thread);
+    struct thread_run *run = run_of(thread);
     int64_t value;
-    bool replayed = REPLAYED_ALONE(
-        thread, what, ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
+    uint32_t sent = digest_end(digest_message(0, like->head, pieces, count));
+    run->sending = (struct sending){pieces, count, -1};
+    bool replayed =
+        REPLAYED_ALONE(thread, what, ev_effect_replay(&thread->core, &run->reader, sent, &value));
+    run->sending.pieces = NULL;
     if (!replayed) {
         value = verdict;
-        ev_number_record(&thread->core, log_ready(thread), value, 0);
+        ev_effect_record(&thread->core, log_ready(thread), value, sent);
     }
     if (value != 0)
         return value;
+    run->trail.count = 0;
     thread->core.effects++;
     uint64_t *done = &process.effects_done[thread->core.index];
     if (!replayed || thread->core.effects > __atomic_load_n(done, __ATOMIC_RELAXED))

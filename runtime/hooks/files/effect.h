@@ -1,10 +1,11 @@
 /*
  * Effects: outputs other than packets (R18). Here: their queue.
  *
- * An effect is an event with predicted success. It is queued with its VOR and performed by the
- * I/O thread once that is stable, then acknowledged to the output logger. After a takeover those
- * not acknowledged are performed again: at least once, in order. So performing one again, and all
- * after it, must leave things as they were: files are written at explicit offsets.
+ * An effect is an event: it takes place, and a digest of its bytes is compared in replay (G6), or
+ * the program is told an error. It is queued with its VOR and performed by the I/O thread once that
+ * is stable, then acknowledged to the output logger. After a takeover those not acknowledged are
+ * performed again: at least once, in order. So performing one again, and all after it, must leave
+ * things as they were: files are written at explicit offsets.
  *
  * What cannot be repeated that way (rename, creating a file, ...) is no effect: the thread waits
  * in effects_settle until everything before is stable, performed and acknowledged, does it itself,
@@ -37,9 +38,9 @@ struct effect {
 };
 
 /*
- * The event of an effect. Live, `verdict` decides: 0 takes place (predicted), another value is
- * only logged. Returns it, or the log's. What takes place is queued: native, perform, file, offset,
- * option, head of `like`; its bytes are `pieces`, EFFECT_MAX_BYTES or a datagram. NF threads.
+ * The event of an effect. Live, `verdict` decides: 0 takes place, another value is only logged.
+ * Returns it, or the log's. What takes place is queued: native, perform, file, offset, option, head
+ * of `like`; its bytes are `pieces`, EFFECT_MAX_BYTES or a datagram. NF threads.
  */
 int64_t effect_emit(struct nf_thread *thread, const char *what, int64_t verdict,
                     const struct effect *like, const struct iovec *pieces, uint32_t count);

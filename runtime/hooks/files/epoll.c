@@ -109,6 +109,7 @@ static void make_room(uint32_t set, uint32_t count)
 
 HOOK int __palisade_epoll_create1(int flags)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return epoll_create1(flags);
     int fd = descriptor_open(nf_self, FAMILY_EPOLL, false, -1);
@@ -127,6 +128,7 @@ HOOK int __palisade_epoll_create1(int flags)
 
 HOOK int __palisade_epoll_create(int size)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return epoll_create(size);
     return size > 0 ? __palisade_epoll_create1(0) : fail(EINVAL);
@@ -198,6 +200,7 @@ static int change(uint32_t index, int operation, int fd, const struct epoll_even
 
 HOOK int __palisade_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return epoll_ctl(epoll, operation, fd, event);
     if (!descriptor_is(epoll) || !descriptor_is(fd))

@@ -479,6 +479,7 @@ uint32_t file_index(int fd)
 
 HOOK off_t __palisade_lseek(int fd, off_t offset, int whence)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return lseek(fd, offset, whence);
     uint32_t index = file_index(fd);
@@ -507,6 +508,7 @@ HOOK off_t __palisade_lseek(int fd, off_t offset, int whence)
 
 HOOK ssize_t __palisade_pread(int fd, void *buffer, size_t room, off_t offset)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return pread(fd, buffer, room, offset);
     uint32_t index = file_index(fd);
@@ -520,6 +522,7 @@ HOOK ssize_t __palisade_pread(int fd, void *buffer, size_t room, off_t offset)
 
 HOOK ssize_t __palisade_pwrite(int fd, const void *bytes, size_t length, off_t offset)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return pwrite(fd, bytes, length, offset);
     uint32_t index = file_index(fd);
@@ -539,6 +542,7 @@ HOOK ssize_t __palisade_pwrite(int fd, const void *bytes, size_t length, off_t o
 
 HOOK int __palisade_ftruncate(int fd, off_t length)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return ftruncate(fd, length);
     uint32_t index = file_index(fd);
@@ -555,6 +559,7 @@ HOOK int __palisade_ftruncate(int fd, off_t length)
 
 HOOK int __palisade_fsync(int fd)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fsync(fd);
     uint32_t index = file_index(fd);
@@ -565,6 +570,7 @@ HOOK int __palisade_fsync(int fd)
 
 HOOK void __palisade_sync(void)
 {
+    SITE_HERE();
     if (nf_self)
         SETTLED(nf_self, "sync", 0, ({
                     sync();
@@ -576,6 +582,7 @@ HOOK void __palisade_sync(void)
 
 HOOK int __palisade_isatty(int fd)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return isatty(fd);
     uint32_t index = file_index(fd);

@@ -31,7 +31,7 @@ int palisade_flock_restartable(int fd, int operation)
     if (index == DESCRIPTORS_MAX)
         return -1;
     safe_point(thread);
-    int64_t result = LOGGED(
+    int64_t result = LOGGED_SAFE(
         thread, "flock", 0,
         TRY_LOCK(thread, !(operation & LOCK_NB), flock(native_fd(index), operation | LOCK_NB)));
     if (result == 0)
@@ -61,6 +61,7 @@ int file_lock(struct nf_thread *thread, uint32_t index, int command, struct floc
 
 HOOK int __palisade_lockf(int fd, int command, off_t length)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return lockf(fd, command, length);
     uint32_t index = file_index(fd);

@@ -72,24 +72,28 @@ static int open_at(int directory, const char *path, int flags, mode_t mode)
 
 HOOK int __palisade_open(const char *path, int flags, ...)
 {
+    SITE_HERE();
     MODE_ARGUMENT(flags)
     return nf_self ? open_at(AT_FDCWD, path, flags, mode) : open(path, flags, mode);
 }
 
 HOOK int __palisade_openat(int directory, const char *path, int flags, ...)
 {
+    SITE_HERE();
     MODE_ARGUMENT(flags)
     return nf_self ? open_at(directory, path, flags, mode) : openat(directory, path, flags, mode);
 }
 
 HOOK int __palisade_creat(const char *path, mode_t mode)
 {
+    SITE_HERE();
     return nf_self ? open_at(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode)
                    : creat(path, mode);
 }
 
 HOOK int __palisade_mkstemp(char *pattern)
 {
+    SITE_HERE();
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEF";
     size_t length = strlen(pattern);
     if (nf_self == NULL)
@@ -127,6 +131,7 @@ HOOK int __palisade_mkstemp(char *pattern)
 
 HOOK int __palisade_stat(const char *path, struct stat *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return stat(path, out);
     RESOLVED(name, AT_FDCWD, path);
@@ -135,6 +140,7 @@ HOOK int __palisade_stat(const char *path, struct stat *out)
 
 HOOK int __palisade_lstat(const char *path, struct stat *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return lstat(path, out);
     RESOLVED(name, AT_FDCWD, path);
@@ -143,6 +149,7 @@ HOOK int __palisade_lstat(const char *path, struct stat *out)
 
 HOOK int __palisade_fstat(int fd, struct stat *out)
 {
+    SITE_HERE();
     if (nf_self == NULL || !descriptor_is(fd))
         return to_libc() ? fstat(fd, out) : fail(EBADF);
     uint32_t index = descriptor_index(fd);
@@ -159,6 +166,7 @@ HOOK int __palisade_fstat(int fd, struct stat *out)
 
 HOOK int __palisade_fstatat(int directory, const char *path, struct stat *out, int flags)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fstatat(directory, path, out, flags);
     if ((flags & AT_EMPTY_PATH) && path[0] == '\0')
@@ -170,6 +178,7 @@ HOOK int __palisade_fstatat(int directory, const char *path, struct stat *out, i
 
 HOOK int __palisade_statvfs(const char *path, struct statvfs *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return statvfs(path, out);
     RESOLVED(name, AT_FDCWD, path);
@@ -187,17 +196,20 @@ static int access_at(int directory, const char *path, int mode, int flags)
 
 HOOK int __palisade_access(const char *path, int mode)
 {
+    SITE_HERE();
     return nf_self ? access_at(AT_FDCWD, path, mode, 0) : access(path, mode);
 }
 
 HOOK int __palisade_faccessat(int directory, const char *path, int mode, int flags)
 {
+    SITE_HERE();
     return nf_self ? access_at(directory, path, mode, flags)
                    : faccessat(directory, path, mode, flags);
 }
 
 HOOK ssize_t __palisade_readlink(const char *path, char *out, size_t room)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return readlink(path, out, room);
     RESOLVED(name, AT_FDCWD, path);
@@ -214,6 +226,7 @@ HOOK ssize_t __palisade_readlink(const char *path, char *out, size_t room)
 
 HOOK char *__palisade_realpath(const char *path, char *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return realpath(path, out);
     char name[PATH_BYTES], real[PATH_MAX];
@@ -240,6 +253,7 @@ HOOK char *__palisade_realpath(const char *path, char *out)
 
 HOOK int __palisade_chdir(const char *path)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return chdir(path);
     RESOLVED(name, AT_FDCWD, path);
@@ -259,6 +273,7 @@ HOOK int __palisade_chdir(const char *path)
 
 HOOK char *__palisade_getcwd(char *out, size_t room)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getcwd(out, room);
     size_t length = strlen(IMAGE->directory) + 1;
@@ -273,6 +288,7 @@ HOOK char *__palisade_getcwd(char *out, size_t room)
 
 HOOK int __palisade_unlink(const char *path)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return unlink(path);
     RESOLVED(name, AT_FDCWD, path);
@@ -284,6 +300,7 @@ HOOK int __palisade_unlink(const char *path)
 
 HOOK int __palisade_rmdir(const char *path)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return rmdir(path);
     RESOLVED(name, AT_FDCWD, path);
@@ -292,6 +309,7 @@ HOOK int __palisade_rmdir(const char *path)
 
 HOOK int __palisade_remove(const char *path)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return remove(path);
     RESOLVED(name, AT_FDCWD, path);
@@ -303,6 +321,7 @@ HOOK int __palisade_remove(const char *path)
 
 HOOK int __palisade_unlinkat(int directory, const char *path, int flags)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return unlinkat(directory, path, flags);
     RESOLVED(name, directory, path);
@@ -311,6 +330,7 @@ HOOK int __palisade_unlinkat(int directory, const char *path, int flags)
 
 HOOK int __palisade_rename(const char *from, const char *to)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return rename(from, to);
     RESOLVED(source, AT_FDCWD, from);
@@ -323,6 +343,7 @@ HOOK int __palisade_rename(const char *from, const char *to)
 
 HOOK int __palisade_renameat(int from_directory, const char *from, int to_directory, const char *to)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return renameat(from_directory, from, to_directory, to);
     RESOLVED(source, from_directory, from);
@@ -332,6 +353,7 @@ HOOK int __palisade_renameat(int from_directory, const char *from, int to_direct
 
 HOOK int __palisade_link(const char *from, const char *to)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return link(from, to);
     RESOLVED(source, AT_FDCWD, from);
@@ -341,6 +363,7 @@ HOOK int __palisade_link(const char *from, const char *to)
 
 HOOK int __palisade_symlink(const char *text, const char *to)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return symlink(text, to);
     RESOLVED(target, AT_FDCWD, to);
@@ -349,6 +372,7 @@ HOOK int __palisade_symlink(const char *text, const char *to)
 
 HOOK int __palisade_mkdir(const char *path, mode_t mode)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return mkdir(path, mode);
     RESOLVED(name, AT_FDCWD, path);
@@ -357,6 +381,7 @@ HOOK int __palisade_mkdir(const char *path, mode_t mode)
 
 HOOK int __palisade_mkdirat(int directory, const char *path, mode_t mode)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return mkdirat(directory, path, mode);
     RESOLVED(name, directory, path);
@@ -365,6 +390,7 @@ HOOK int __palisade_mkdirat(int directory, const char *path, mode_t mode)
 
 HOOK int __palisade_mkfifo(const char *path, mode_t mode)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return mkfifo(path, mode);
     RESOLVED(name, AT_FDCWD, path);
@@ -373,6 +399,7 @@ HOOK int __palisade_mkfifo(const char *path, mode_t mode)
 
 HOOK int __palisade_chmod(const char *path, mode_t mode)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return chmod(path, mode);
     RESOLVED(name, AT_FDCWD, path);
@@ -381,6 +408,7 @@ HOOK int __palisade_chmod(const char *path, mode_t mode)
 
 HOOK int __palisade_fchmod(int fd, mode_t mode)
 {
+    SITE_HERE();
     if (nf_self == NULL || !descriptor_is(fd))
         return to_libc() ? fchmod(fd, mode) : fail(EBADF);
     return (int)result_return(
@@ -389,6 +417,7 @@ HOOK int __palisade_fchmod(int fd, mode_t mode)
 
 HOOK int __palisade_chown(const char *path, uid_t user, gid_t group)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return chown(path, user, group);
     RESOLVED(name, AT_FDCWD, path);
@@ -397,6 +426,7 @@ HOOK int __palisade_chown(const char *path, uid_t user, gid_t group)
 
 HOOK int __palisade_fchown(int fd, uid_t user, gid_t group)
 {
+    SITE_HERE();
     if (nf_self == NULL || !descriptor_is(fd))
         return to_libc() ? fchown(fd, user, group) : fail(EBADF);
     return (int)result_return(
@@ -405,6 +435,7 @@ HOOK int __palisade_fchown(int fd, uid_t user, gid_t group)
 
 HOOK int __palisade_truncate(const char *path, off_t length)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return truncate(path, length);
     RESOLVED(name, AT_FDCWD, path);

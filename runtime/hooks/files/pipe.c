@@ -187,10 +187,13 @@ static int64_t put(struct nf_pipe *pipe, const struct msghdr *message)
 static void wait_for(struct nf_thread *thread, uint32_t index, short events, bool nonblock)
 {
     struct interest one = {.index = index, .events = events};
-    if (process_mode() != MODE_RECORD) {
+    while (process_mode() == MODE_REPLAY) {
+        position before = thread->core.position;
+        replay_wait_log(thread);
         if (!nonblock)
             signal_replay(thread, &signal_restart);
-        return;
+        if (thread->core.position == before && process_mode() == MODE_REPLAY)
+            return;
     }
     if (!nonblock)
         wait_until(thread, &one, 1, -1, &signal_restart);
@@ -385,6 +388,7 @@ static int open_two(struct nf_thread *thread, enum family_id family, bool nonblo
 
 HOOK int __palisade_pipe2(int fds[2], int flags)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return pipe2(fds, flags);
     if (open_two(nf_self, FAMILY_PIPE, (flags & O_NONBLOCK) != 0, fds) != 0)
@@ -397,11 +401,13 @@ HOOK int __palisade_pipe2(int fds[2], int flags)
 
 HOOK int __palisade_pipe(int fds[2])
 {
+    SITE_HERE();
     return nf_self ? __palisade_pipe2(fds, 0) : pipe(fds);
 }
 
 HOOK int __palisade_eventfd(unsigned int value, int flags)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return eventfd(value, flags);
     int fd = descriptor_open(nf_self, FAMILY_PIPE, (flags & EFD_NONBLOCK) != 0, -1);
@@ -432,6 +438,7 @@ int palisade_eventfd_write_restartable(int fd, eventfd_t value)
 
 HOOK int __palisade_socketpair(int domain, int type, int protocol, int fds[2])
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return socketpair(domain, type, protocol, fds);
     int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);

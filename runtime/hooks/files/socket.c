@@ -220,6 +220,7 @@ static uint32_t socket_index(int fd)
 
 HOOK int __palisade_getsockname(int fd, struct sockaddr *out, socklen_t *room)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getsockname(fd, out, room);
     uint32_t index = socket_index(fd);
@@ -228,6 +229,7 @@ HOOK int __palisade_getsockname(int fd, struct sockaddr *out, socklen_t *room)
 
 HOOK int __palisade_getpeername(int fd, struct sockaddr *out, socklen_t *room)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getpeername(fd, out, room);
     uint32_t index = socket_index(fd);
@@ -345,7 +347,8 @@ int palisade_connect_restartable(int fd, const struct sockaddr *address, socklen
         return fail(EINVAL);
     struct nf_socket *socket = socket_of(index);
     safe_point(thread);
-    int64_t result = LOGGED(thread, "connect", 0, connect_live(thread, index, address, length));
+    int64_t result =
+        LOGGED_SAFE(thread, "connect", 0, connect_live(thread, index, address, length));
     if (result == 0 || result == -EINPROGRESS) {
         socket->connected = address->sa_family != AF_UNSPEC;
         socket->peer_length = length;
@@ -356,6 +359,7 @@ int palisade_connect_restartable(int fd, const struct sockaddr *address, socklen
 
 HOOK int __palisade_listen(int fd, int backlog)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return listen(fd, backlog);
     uint32_t index = socket_index(fd);
@@ -424,6 +428,7 @@ int palisade_accept_restartable(int fd, struct sockaddr *out, socklen_t *room)
 
 HOOK int __palisade_shutdown(int fd, int how)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return shutdown(fd, how);
     uint32_t index = socket_index(fd);

@@ -308,6 +308,8 @@ static int64_t send_one(struct nf_thread *thread, uint32_t index, const struct m
     struct native *native = native_of(index);
     bool stream = is_stream(socket);
     struct effect like = {.native = native, .perform = perform_send};
+    if (first && (!stream || total(message) > 0))
+        replay_wait_log(thread); /* as may_send */
     int64_t refused = VERDICT(may_send(thread, index, native, message, flags, first));
     if (stream) {
         refused = effect_stream(thread, "send", refused, &like, message->msg_iov,

@@ -77,6 +77,7 @@ static int open_for(struct nf_thread *thread, const char *path, int flags)
 
 HOOK FILE *__palisade_fopen(const char *path, const char *mode)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fopen(path, mode);
     int flags = flags_of(mode);
@@ -86,6 +87,7 @@ HOOK FILE *__palisade_fopen(const char *path, const char *mode)
 
 HOOK FILE *__palisade_fdopen(int fd, const char *mode)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fdopen(fd, mode);
     int flags = flags_of(mode);
@@ -96,6 +98,7 @@ HOOK FILE *__palisade_fdopen(int fd, const char *mode)
 
 HOOK FILE *__palisade_freopen(const char *path, const char *mode, FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return freopen(path, mode, file);
     struct nf_stream *stream = stream_of(file);
@@ -120,6 +123,7 @@ HOOK FILE *__palisade_freopen(const char *path, const char *mode, FILE *file)
 
 HOOK int __palisade_fclose(FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fclose(file);
     struct nf_stream *stream = stream_of(file);
@@ -158,6 +162,7 @@ void stdio_flush_all(struct nf_thread *thread)
 
 HOOK int __palisade_fflush(FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fflush(file);
     if (file == NULL)
@@ -220,44 +225,52 @@ static int print(FILE *file, const char *format, va_list arguments)
 
 HOOK int __palisade_printf(const char *format, ...)
 {
+    SITE_HERE();
     PRINT(stdout, format);
 }
 
 HOOK int __palisade___printf_chk(int flag, const char *format, ...)
 {
+    SITE_HERE();
     (void)flag;
     PRINT(stdout, format);
 }
 
 HOOK int __palisade_fprintf(FILE *file, const char *format, ...)
 {
+    SITE_HERE();
     PRINT(file, format);
 }
 
 HOOK int __palisade___fprintf_chk(FILE *file, int flag, const char *format, ...)
 {
+    SITE_HERE();
     (void)flag;
     PRINT(file, format);
 }
 
 HOOK int __palisade_vprintf(const char *format, va_list arguments)
 {
+    SITE_HERE();
     return print(stdout, format, arguments);
 }
 
 HOOK int __palisade___vprintf_chk(int flag, const char *format, va_list arguments)
 {
+    SITE_HERE();
     (void)flag;
     return print(stdout, format, arguments);
 }
 
 HOOK int __palisade_vfprintf(FILE *file, const char *format, va_list arguments)
 {
+    SITE_HERE();
     return print(file, format, arguments);
 }
 
 HOOK int __palisade___vfprintf_chk(FILE *file, int flag, const char *format, va_list arguments)
 {
+    SITE_HERE();
     (void)flag;
     return print(file, format, arguments);
 }
@@ -280,11 +293,13 @@ static int print_to(int fd, const char *format, va_list arguments)
 
 HOOK int __palisade_vdprintf(int fd, const char *format, va_list arguments)
 {
+    SITE_HERE();
     return print_to(fd, format, arguments);
 }
 
 HOOK int __palisade_dprintf(int fd, const char *format, ...)
 {
+    SITE_HERE();
     va_list arguments;
     va_start(arguments, format);
     int length = print_to(fd, format, arguments);
@@ -294,6 +309,7 @@ HOOK int __palisade_dprintf(int fd, const char *format, ...)
 
 HOOK size_t __palisade_fwrite(const void *bytes, size_t size, size_t count, FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fwrite(bytes, size, count, file);
     return size * count == 0 || put(file, bytes, size * count) ? (size ? count : 0) : 0;
@@ -301,6 +317,7 @@ HOOK size_t __palisade_fwrite(const void *bytes, size_t size, size_t count, FILE
 
 HOOK int __palisade_fputs(const char *text, FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fputs(text, file);
     return put(file, text, strlen(text)) ? 1 : EOF;
@@ -308,11 +325,13 @@ HOOK int __palisade_fputs(const char *text, FILE *file)
 
 HOOK int __palisade_puts(const char *text)
 {
+    SITE_HERE();
     return __palisade_printf("%s\n", text);
 }
 
 HOOK int __palisade_fputc(int byte, FILE *file)
 {
+    SITE_HERE();
     uint8_t one = (uint8_t)byte;
     if (nf_self == NULL)
         return fputc(byte, file);
@@ -321,16 +340,19 @@ HOOK int __palisade_fputc(int byte, FILE *file)
 
 HOOK int __palisade_putchar(int byte)
 {
+    SITE_HERE();
     return __palisade_fputc(byte, stdout);
 }
 
 HOOK int __palisade_putc(int byte, FILE *file)
 {
+    SITE_HERE();
     return __palisade_fputc(byte, file);
 }
 
 HOOK void __palisade_perror(const char *text)
 {
+    SITE_HERE();
     int error = errno;
     if (text && *text)
         __palisade_fprintf(stderr, "%s: %s\n", text, strerror(error));
@@ -343,6 +365,7 @@ HOOK void __palisade_perror(const char *text)
 
 HOOK int __palisade_fseeko(FILE *file, off_t offset, int whence)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return fseeko(file, offset, whence);
     struct nf_stream *stream = stream_of(file);
@@ -357,11 +380,13 @@ HOOK int __palisade_fseeko(FILE *file, off_t offset, int whence)
 
 HOOK int __palisade_fseek(FILE *file, long offset, int whence)
 {
+    SITE_HERE();
     return __palisade_fseeko(file, offset, whence);
 }
 
 HOOK off_t __palisade_ftello(FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return ftello(file);
     struct nf_stream *stream = stream_of(file);
@@ -376,11 +401,13 @@ HOOK off_t __palisade_ftello(FILE *file)
 
 HOOK long __palisade_ftell(FILE *file)
 {
+    SITE_HERE();
     return __palisade_ftello(file);
 }
 
 HOOK void __palisade_rewind(FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         rewind(file);
         return;
@@ -391,16 +418,19 @@ HOOK void __palisade_rewind(FILE *file)
 
 HOOK int __palisade_feof(FILE *file)
 {
+    SITE_HERE();
     return nf_self ? (int)stream_of(file)->eof : feof(file);
 }
 
 HOOK int __palisade_ferror(FILE *file)
 {
+    SITE_HERE();
     return nf_self ? (int)stream_of(file)->error : ferror(file);
 }
 
 HOOK void __palisade_clearerr(FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         clearerr(file);
     else
@@ -409,12 +439,14 @@ HOOK void __palisade_clearerr(FILE *file)
 
 HOOK int __palisade_fileno(FILE *file)
 {
+    SITE_HERE();
     return nf_self ? stream_of(file)->fd : fileno(file);
 }
 
 /* stdout and stderr stay unbuffered: what the NF has printed is an effect at once. */
 HOOK int __palisade_setvbuf(FILE *file, char *buffer, int mode, size_t size)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return setvbuf(file, buffer, mode, size);
     struct nf_stream *stream = stream_of(file);
@@ -425,16 +457,19 @@ HOOK int __palisade_setvbuf(FILE *file, char *buffer, int mode, size_t size)
 
 HOOK void __palisade_setbuf(FILE *file, char *buffer)
 {
+    SITE_HERE();
     __palisade_setvbuf(file, buffer, buffer ? _IOFBF : _IONBF, BUFSIZ);
 }
 
 HOOK void __palisade_setlinebuf(FILE *file)
 {
+    SITE_HERE();
     __palisade_setvbuf(file, NULL, _IOLBF, 0);
 }
 
 HOOK void __palisade_flockfile(FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         flockfile(file);
     else
@@ -443,6 +478,7 @@ HOOK void __palisade_flockfile(FILE *file)
 
 HOOK void __palisade_funlockfile(FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         funlockfile(file);
     else

@@ -110,6 +110,7 @@ int palisade_getchar_restartable(void)
 
 HOOK int __palisade_ungetc(int byte, FILE *file)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return ungetc(byte, file);
     struct nf_stream *stream = stream_of(file);

@@ -87,6 +87,7 @@ static void write_log(int priority, const char *format, va_list arguments)
 
 HOOK void __palisade_vsyslog(int priority, const char *format, va_list arguments)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         vsyslog(priority, format, arguments);
     else
@@ -95,6 +96,7 @@ HOOK void __palisade_vsyslog(int priority, const char *format, va_list arguments
 
 HOOK void __palisade_syslog(int priority, const char *format, ...)
 {
+    SITE_HERE();
     va_list arguments;
     va_start(arguments, format);
     __palisade_vsyslog(priority, format, arguments);
@@ -103,6 +105,7 @@ HOOK void __palisade_syslog(int priority, const char *format, ...)
 
 HOOK void __palisade_openlog(const char *identity, int options, int facility)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         openlog(identity, options, facility);
         return;
@@ -116,6 +119,7 @@ HOOK void __palisade_openlog(const char *identity, int options, int facility)
 
 HOOK void __palisade_closelog(void)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         closelog();
     else
@@ -124,6 +128,7 @@ HOOK void __palisade_closelog(void)
 
 HOOK int __palisade_setlogmask(int mask)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return setlogmask(mask);
     ordered_lock(nf_self, &IMAGE->syslog.lock);

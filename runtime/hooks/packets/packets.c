@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "hooks/digest.h"
+
 /* ---- waiting ---- */
 
 void packets_wait(struct nf_thread *thread, const uint32_t *queues, uint32_t count,
@@ -102,6 +104,32 @@ static void prefetch(const struct output_ring *ring, uint64_t head, uint64_t byt
         __builtin_prefetch(ring->bytes + (at & (OUTPUT_RING_BYTES - 1)), 1);
 }
 
+static uint32_t packets_digest(const struct outgoing *packets, uint32_t count)
+{
+    uint64_t digest = 0;
+    for (uint32_t i = 0; i < count; i++)
+        digest = digest_message(digest, (uint64_t)packets[i].port << 16 | packets[i].length,
+                                packets[i].iov, packets[i].pieces);
+    return digest_end(digest);
+}
+
+/* *skip: so many of them the output logger has already. False: the caller sends live. */
+static bool send_replayed(struct nf_thread *thread, const struct outgoing *packets, uint32_t count,
+                          uint32_t sent, uint64_t *first, uint64_t *skip)
+{
+    struct thread_run *run = run_of(thread);
+    run->sending = (struct sending){packets->iov, packets->pieces, packets->port};
+    bool replayed = REPLAYED_SAFE_ALONE(
+        thread, "send", ev_out_replay(&thread->core, &run->reader, count, sent, first));
+    run->sending.pieces = NULL;
+    if (!replayed)
+        return false;
+    run->trail.count = 0;
+    uint64_t held = __atomic_load_n(&process.held[thread->core.index], __ATOMIC_RELAXED);
+    *skip = held >= *first ? held - *first + 1 : 0;
+    return true;
+}
+
 void packets_send(struct nf_thread *thread, const struct outgoing *packets, uint32_t count)
 {
     struct thread_run *run = run_of(thread);
@@ -112,12 +140,11 @@ void packets_send(struct nf_thread *thread, const struct outgoing *packets, uint
     if (__builtin_expect(!room_for(&run->outputs, needed), 0))
         wait_room(thread, needed);
     uint64_t first, skip = 0;
-    if (REPLAYED_ALONE(thread, "send", ev_out_replay(&thread->core, &run->reader, count, &first))) {
-        uint64_t held = __atomic_load_n(&process.held[thread->core.index], __ATOMIC_RELAXED);
-        skip = held >= first ? held - first + 1 : 0;
-    } else {
+    uint32_t sent = packets_digest(packets, count);
+    if (__builtin_expect(process_mode() != MODE_REPLAY, 1) ||
+        !send_replayed(thread, packets, count, sent, &first, &skip)) {
         struct positions vor;
-        first = ev_out_record(&thread->core, log_ready(thread), count, process.logs,
+        first = ev_out_record(&thread->core, log_ready(thread), count, sent, process.logs,
                               IMAGE->thread_count, &vor);
     }
     if (process.memory_io) {

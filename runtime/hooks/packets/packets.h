@@ -148,9 +148,9 @@ packets_receive(struct nf_thread *thread, uint32_t index, uint32_t limit, int64_
         limit = PACKETS_BATCH_MAX;
     safe_point(thread);
     queue_reads(index);
-    if (REPLAYED_ALONE(thread, "receive",
-                       (signal_replay(thread, call),
-                        packets_replay(thread, index, limit, sink, context, &received))))
+    if (REPLAYED_SAFE_ALONE(thread, "receive",
+                            (signal_replay(thread, call),
+                             packets_replay(thread, index, limit, sink, context, &received))))
         return received;
     struct log *log = log_ready(thread);
     if (process.memory_io)

@@ -62,6 +62,7 @@ static pcap_t *new_handle(char *error)
 
 HOOK pcap_t *__palisade_pcap_create(const char *device, char *error)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_create)(device, error);
     pcap_t *handle = new_handle(error);
@@ -77,6 +78,7 @@ HOOK pcap_t *__palisade_pcap_create(const char *device, char *error)
 
 HOOK pcap_t *__palisade_pcap_open_dead(int link_type, int snaplen)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_open_dead)(link_type, snaplen);
     pcap_t *handle = new_handle(NULL);
@@ -89,6 +91,7 @@ HOOK pcap_t *__palisade_pcap_open_dead(int link_type, int snaplen)
 
 HOOK int __palisade_pcap_activate(pcap_t *native)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_activate)(native);
     struct nf_pcap *handle = nf_pcap_of(native);
@@ -108,6 +111,7 @@ HOOK int __palisade_pcap_activate(pcap_t *native)
 
 HOOK void __palisade_pcap_close(pcap_t *native)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         PCAP_REAL(pcap_close)(native);
         return;
@@ -123,6 +127,7 @@ HOOK void __palisade_pcap_close(pcap_t *native)
 HOOK pcap_t *__palisade_pcap_open_live(const char *device, int snaplen, int promiscuous,
                                        int timeout_ms, char *error)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_open_live)(device, snaplen, promiscuous, timeout_ms, error);
     pcap_t *handle = __palisade_pcap_create(device, error);
@@ -169,6 +174,7 @@ OPTION(pcap_set_tstamp_precision, {
 
 HOOK int __palisade_pcap_setnonblock(pcap_t *handle, int nonblock, char *error)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_setnonblock)(handle, nonblock, error);
     nf_pcap_of(handle)->nonblock = nonblock != 0;
@@ -177,12 +183,14 @@ HOOK int __palisade_pcap_setnonblock(pcap_t *handle, int nonblock, char *error)
 
 HOOK int __palisade_pcap_getnonblock(pcap_t *handle, char *error)
 {
+    SITE_HERE();
     return nf_self ? nf_pcap_of(handle)->nonblock : PCAP_REAL(pcap_getnonblock)(handle, error);
 }
 
 /* Packets that the host itself sends are never seen. */
 HOOK int __palisade_pcap_setdirection(pcap_t *handle, pcap_direction_t direction)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_setdirection)(handle, direction);
     if (direction == PCAP_D_OUT)
@@ -192,6 +200,7 @@ HOOK int __palisade_pcap_setdirection(pcap_t *handle, pcap_direction_t direction
 
 HOOK int __palisade_pcap_set_datalink(pcap_t *handle, int link_type)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_set_datalink)(handle, link_type);
     if (link_type != nf_pcap_of(handle)->link_type)
@@ -208,6 +217,7 @@ HOOK int __palisade_pcap_set_datalink(pcap_t *handle, int link_type)
 HOOK int __palisade_pcap_compile(pcap_t *native, struct bpf_program *program, const char *text,
                                  int optimize, bpf_u_int32 mask)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_compile)(native, program, text, optimize, mask);
     struct nf_pcap *handle = nf_pcap_of(native);
@@ -241,6 +251,7 @@ HOOK int __palisade_pcap_compile(pcap_t *native, struct bpf_program *program, co
 HOOK int __palisade_pcap_compile_nopcap(int snaplen, int link_type, struct bpf_program *program,
                                         const char *text, int optimize, bpf_u_int32 mask)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_compile_nopcap)(snaplen, link_type, program, text, optimize, mask);
     pcap_t *dead = __palisade_pcap_open_dead(link_type, snaplen);
@@ -252,6 +263,7 @@ HOOK int __palisade_pcap_compile_nopcap(int snaplen, int link_type, struct bpf_p
 
 HOOK void __palisade_pcap_freecode(struct bpf_program *program)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         PCAP_REAL(pcap_freecode)(program);
         return;
@@ -262,6 +274,7 @@ HOOK void __palisade_pcap_freecode(struct bpf_program *program)
 
 HOOK int __palisade_pcap_setfilter(pcap_t *native, struct bpf_program *program)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_setfilter)(native, program);
     struct nf_pcap *handle = nf_pcap_of(native);
@@ -282,16 +295,19 @@ HOOK int __palisade_pcap_setfilter(pcap_t *native, struct bpf_program *program)
 
 HOOK int __palisade_pcap_datalink(pcap_t *handle)
 {
+    SITE_HERE();
     return nf_self ? nf_pcap_of(handle)->link_type : PCAP_REAL(pcap_datalink)(handle);
 }
 
 HOOK int __palisade_pcap_snapshot(pcap_t *handle)
 {
+    SITE_HERE();
     return nf_self ? nf_pcap_of(handle)->snaplen : PCAP_REAL(pcap_snapshot)(handle);
 }
 
 HOOK int __palisade_pcap_get_tstamp_precision(pcap_t *handle)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_get_tstamp_precision)(handle);
     return nf_pcap_of(handle)->nanoseconds ? PCAP_TSTAMP_PRECISION_NANO
@@ -300,32 +316,38 @@ HOOK int __palisade_pcap_get_tstamp_precision(pcap_t *handle)
 
 HOOK char *__palisade_pcap_geterr(pcap_t *handle)
 {
+    SITE_HERE();
     return nf_self ? nf_pcap_of(handle)->error : PCAP_REAL(pcap_geterr)(handle);
 }
 
 HOOK void __palisade_pcap_perror(pcap_t *handle, const char *prefix)
 {
+    SITE_HERE();
     __palisade_fprintf(stderr, "%s: %s\n", prefix, __palisade_pcap_geterr(handle));
 }
 
 HOOK int __palisade_pcap_fileno(pcap_t *handle)
 {
+    SITE_HERE();
     return nf_self ? nf_pcap_of(handle)->fd : PCAP_REAL(pcap_fileno)(handle);
 }
 
 HOOK int __palisade_pcap_get_selectable_fd(pcap_t *handle)
 {
+    SITE_HERE();
     return nf_self ? nf_pcap_of(handle)->fd : PCAP_REAL(pcap_get_selectable_fd)(handle);
 }
 
 HOOK const struct timeval *__palisade_pcap_get_required_select_timeout(pcap_t *handle)
 {
+    SITE_HERE();
     return nf_self ? NULL : PCAP_REAL(pcap_get_required_select_timeout)(handle);
 }
 
 /* Nothing is lost between the input logger and here. */
 HOOK int __palisade_pcap_stats(pcap_t *handle, struct pcap_stat *stats)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_stats)(handle, stats);
     *stats = (struct pcap_stat){.ps_recv = __palisade_load4(&nf_pcap_of(handle)->received)};
@@ -336,6 +358,7 @@ HOOK int __palisade_pcap_stats(pcap_t *handle, struct pcap_stat *stats)
 
 HOOK int __palisade_pcap_findalldevs(pcap_if_t **devices, char *error)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_findalldevs)(devices, error);
     pcap_if_t **last = devices;
@@ -357,6 +380,7 @@ HOOK int __palisade_pcap_findalldevs(pcap_if_t **devices, char *error)
 
 HOOK void __palisade_pcap_freealldevs(pcap_if_t *devices)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         PCAP_REAL(pcap_freealldevs)(devices);
         return;
@@ -371,6 +395,7 @@ HOOK void __palisade_pcap_freealldevs(pcap_if_t *devices)
 
 HOOK char *__palisade_pcap_lookupdev(char *error)
 {
+    SITE_HERE();
     if (nf_self && process.port_count > 0)
         return __palisade_strdup(process.ports[0].name);
     if (nf_self)
@@ -382,6 +407,7 @@ HOOK char *__palisade_pcap_lookupdev(char *error)
 HOOK int __palisade_pcap_lookupnet(const char *device, bpf_u_int32 *net, bpf_u_int32 *mask,
                                    char *error)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_lookupnet)(device, net, mask, error);
     *net = *mask = 0;

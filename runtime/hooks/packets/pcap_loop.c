@@ -56,6 +56,7 @@ static int dispatch(struct nf_pcap *handle, uint32_t limit, pcap_handler callbac
 
 HOOK int __palisade_pcap_dispatch(pcap_t *native, int count, pcap_handler callback, u_char *user)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_dispatch)(native, count, callback, user);
     return dispatch(nf_pcap_of(native), count > 0 ? (uint32_t)count : PCAP_BATCH, callback, user);
@@ -63,6 +64,7 @@ HOOK int __palisade_pcap_dispatch(pcap_t *native, int count, pcap_handler callba
 
 HOOK int __palisade_pcap_loop(pcap_t *native, int count, pcap_handler callback, u_char *user)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_loop)(native, count, callback, user);
     for (int left = count; count <= 0 || left > 0;) {
@@ -77,6 +79,7 @@ HOOK int __palisade_pcap_loop(pcap_t *native, int count, pcap_handler callback, 
 
 HOOK int __palisade_pcap_next_ex(pcap_t *native, struct pcap_pkthdr **head, const u_char **bytes)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_next_ex)(native, head, bytes);
     struct nf_pcap *handle = nf_pcap_of(native);
@@ -91,6 +94,7 @@ HOOK int __palisade_pcap_next_ex(pcap_t *native, struct pcap_pkthdr **head, cons
 
 HOOK const u_char *__palisade_pcap_next(pcap_t *native, struct pcap_pkthdr *head)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return PCAP_REAL(pcap_next)(native, head);
     struct pcap_pkthdr *found;
@@ -103,6 +107,7 @@ HOOK const u_char *__palisade_pcap_next(pcap_t *native, struct pcap_pkthdr *head
 
 HOOK void __palisade_pcap_breakloop(pcap_t *native)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         PCAP_REAL(pcap_breakloop)(native);
     else

@@ -67,6 +67,7 @@ HOOK int __palisade_xsk_umem__create(struct xsk_umem **out, void *area, __u64 si
                                      struct xsk_ring_prod *fill, struct xsk_ring_cons *completion,
                                      const struct xsk_umem_config *config)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return xsk_umem__create(out, area, size, fill, completion, config);
     struct xsk_umem_config settings = {.fill_size = XSK_RING_PROD__DEFAULT_NUM_DESCS,
@@ -98,6 +99,7 @@ HOOK int __palisade_xsk_umem__create(struct xsk_umem **out, void *area, __u64 si
 
 HOOK int __palisade_xsk_umem__delete(struct xsk_umem *umem)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return xsk_umem__delete(umem);
     if (umem && umem->sockets > 0)
@@ -108,6 +110,7 @@ HOOK int __palisade_xsk_umem__delete(struct xsk_umem *umem)
 
 HOOK int __palisade_xsk_umem__fd(const struct xsk_umem *umem)
 {
+    SITE_HERE();
     return nf_self ? umem->fd : xsk_umem__fd(umem);
 }
 
@@ -118,6 +121,7 @@ HOOK int __palisade_xsk_socket__create_shared(
     struct xsk_ring_cons *receive, struct xsk_ring_prod *transmit, struct xsk_ring_prod *fill,
     struct xsk_ring_cons *completion, const struct xsk_socket_config *config)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return xsk_socket__create_shared(out, interface, queue, umem, receive, transmit, fill,
                                          completion, config);
@@ -169,6 +173,7 @@ HOOK int __palisade_xsk_socket__create(struct xsk_socket **out, const char *inte
                                        struct xsk_ring_prod *transmit,
                                        const struct xsk_socket_config *config)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return xsk_socket__create(out, interface, queue, umem, receive, transmit, config);
     return __palisade_xsk_socket__create_shared(out, interface, queue, umem, receive, transmit,
@@ -177,6 +182,7 @@ HOOK int __palisade_xsk_socket__create(struct xsk_socket **out, const char *inte
 
 HOOK void __palisade_xsk_socket__delete(struct xsk_socket *socket)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         xsk_socket__delete(socket);
         return;
@@ -192,12 +198,14 @@ HOOK void __palisade_xsk_socket__delete(struct xsk_socket *socket)
 
 HOOK int __palisade_xsk_socket__fd(const struct xsk_socket *socket)
 {
+    SITE_HERE();
     return nf_self ? socket->fd : xsk_socket__fd(socket);
 }
 
 /* The loggers own the devices: there is no program to load and no map to enter. */
 HOOK int __palisade_xsk_setup_xdp_prog(int interface, int *map)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return xsk_setup_xdp_prog(interface, map);
     *map = -1;
@@ -206,6 +214,7 @@ HOOK int __palisade_xsk_setup_xdp_prog(int interface, int *map)
 
 HOOK int __palisade_xsk_socket__update_xskmap(struct xsk_socket *socket, int map)
 {
+    SITE_HERE();
     return nf_self ? 0 : xsk_socket__update_xskmap(socket, map);
 }
 

@@ -65,6 +65,7 @@ uint32_t palisade_xsk_fetch_restartable(struct nf_ring *ring, uint32_t limit)
 
 HOOK __u32 __palisade_xsk_cons_nb_avail(struct xsk_ring_cons *ring, __u32 wanted)
 {
+    SITE_HERE();
     uint32_t there = ring->cached_prod - ring->cached_cons;
     if (there == 0 && nf_self) {
         struct nf_ring *own = nf_ring_of(ring->ring);
@@ -80,6 +81,7 @@ HOOK __u32 __palisade_xsk_cons_nb_avail(struct xsk_ring_cons *ring, __u32 wanted
 
 HOOK __u32 __palisade_xsk_ring_cons__peek(struct xsk_ring_cons *ring, __u32 wanted, __u32 *index)
 {
+    SITE_HERE();
     uint32_t there = __palisade_xsk_cons_nb_avail(ring, wanted);
     if (there > 0) {
         *index = ring->cached_cons;
@@ -159,6 +161,7 @@ HOOK __u32 __palisade_xsk_ring_prod__reserve(struct xsk_ring_prod *ring, __u32 w
 
 HOOK void __palisade_xsk_ring_prod__submit(struct xsk_ring_prod *ring, __u32 count)
 {
+    SITE_HERE();
     __atomic_store_n(ring->producer, *ring->producer + count, __ATOMIC_RELEASE);
     if (nf_self == NULL)
         return;

@@ -193,7 +193,7 @@ static struct word rmw_long(void *address, const struct operation *operation)
     safe_point(thread);
     struct word old;
     bool stored;
-    if (REPLAYED_AND(thread, "atomic operation",
+    if (REPLAYED_AND(thread, "atomic operation", REPLAY_SAFE,
                      rmw_replay(thread, address, operation, &old, &stored),
                      stored ? replay_passed() : (void)0))
         return old;
@@ -227,6 +227,7 @@ static struct word rmw_long(void *address, const struct operation *operation)
         struct nf_thread *thread = nf_self;                                                        \
         if (__builtin_expect(!recording_plainly() || thread == NULL, 0))                           \
             __attribute__((musttail)) return palisade_rmw##bytes##_entry(address, operand, kind);  \
+        site_is(thread, __builtin_return_address(0));                                              \
         struct operation operation = {bytes, kind, word_of(operand), {0}};                         \
         return (type)wide_of(rmw_live(thread, address, &operation, bytes));                        \
     }                                                                                              \
@@ -236,6 +237,7 @@ static struct word rmw_long(void *address, const struct operation *operation)
         if (__builtin_expect(!recording_plainly() || thread == NULL, 0))                           \
             __attribute__((musttail)) return palisade_cas##bytes##_entry(address, expected,        \
                                                                          desired);                 \
+        site_is(thread, __builtin_return_address(0));                                              \
         struct operation operation = {bytes, COMPARE, word_of(desired), word_of(expected)};        \
         return (type)wide_of(rmw_live(thread, address, &operation, bytes));                        \
     }

@@ -24,7 +24,7 @@ static void wait_for(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t 
         if ((now == value) != not )
             return;
         if (process_mode() == MODE_REPLAY)
-            replay_wait(thread, look, EVENT_WAIT, what);
+            replay_wait(thread, look, EVENT_WAIT, what, REPLAY_SAFE);
         else
             safe_wait(thread, word, now, -1);
     }
@@ -35,6 +35,7 @@ static void wait_for(struct nf_thread *thread, _Atomic uint32_t *word, uint32_t 
 HOOK int __palisade_pthread_barrier_init(pthread_barrier_t *native,
                                          const pthread_barrierattr_t *attr, unsigned count)
 {
+    SITE_HERE();
     int shared = PTHREAD_PROCESS_PRIVATE;
     if (process_mode() == MODE_OFF)
         return pthread_barrier_init(native, attr, count);
@@ -83,7 +84,7 @@ int palisade_barrier_wait_restartable(pthread_barrier_t *native)
         return pthread_barrier_wait(native);
     safe_point(thread);
     if (thread->wait_phase == PHASE_NONE) {
-        if (!REPLAYED(thread, "pthread_barrier_wait", arrive_replay(thread, barrier))) {
+        if (!REPLAYED_SAFE(thread, "pthread_barrier_wait", arrive_replay(thread, barrier))) {
             struct log *log = log_ready(thread);
             assigned_lock(&barrier->word);
             ev_order_record(&thread->core, log, &barrier->order);
@@ -130,8 +131,9 @@ int palisade_once_restartable(pthread_once_t *native, void (*routine)(void))
     safe_point(thread);
     if (thread->wait_phase == PHASE_NONE) {
         int64_t runs = 0;
-        if (REPLAYED_ALONE(thread, "pthread_once",
-                           ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &runs))) {
+        if (REPLAYED_SAFE_ALONE(
+                thread, "pthread_once",
+                ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &runs))) {
             if (runs)
                 atomic_store(state, ONCE_RUNNING);
         } else {

@@ -27,6 +27,7 @@ static int told(int error)
 
 HOOK int __palisade_mtx_init(mtx_t *native, int type)
 {
+    SITE_HERE();
     if (process_mode() == MODE_OFF)
         return mtx_init(native, type);
     if (type & ~(mtx_timed | mtx_recursive))
@@ -48,6 +49,7 @@ int palisade_mtx_timedlock_restartable(mtx_t *mutex, const struct timespec *unti
 
 HOOK int __palisade_cnd_init(cnd_t *native)
 {
+    SITE_HERE();
     if (process_mode() == MODE_OFF)
         return cnd_init(native);
     *(struct nf_cond *)native = (struct nf_cond){.clock = CLOCK_REALTIME};
@@ -63,6 +65,7 @@ int palisade_cnd_timedwait_restartable(cnd_t *cond, mtx_t *mutex, const struct t
 /* The result of `entry` is an int; only its 32 bits are looked at (thrd_join). */
 HOOK int __palisade_thrd_create(thrd_t *out, thrd_start_t entry, void *argument)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return thrd_create(out, entry, argument);
     return told(
@@ -82,5 +85,6 @@ int palisade_thrd_join_restartable(thrd_t handle, int *result)
 
 HOOK __attribute__((noreturn)) void __palisade_thrd_exit(int result)
 {
+    SITE_HERE();
     __palisade_pthread_exit((void *)(intptr_t)result);
 }

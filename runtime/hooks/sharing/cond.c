@@ -73,7 +73,7 @@ static int cond_wait(struct nf_thread *thread, struct nf_cond *cond, struct nf_m
         int64_t result;
         if (until == NULL)
             thread->wait_result = 0;
-        else if (REPLAYED_ALONE(
+        else if (REPLAYED_SAFE_ALONE(
                      thread, "pthread_cond_timedwait",
                      (signal_replay(thread, &signal_again),
                       ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &result))))
@@ -82,8 +82,8 @@ static int cond_wait(struct nf_thread *thread, struct nf_cond *cond, struct nf_m
             ev_number_record(&thread->core, log_ready(thread), thread->wait_result, 0);
         thread->wait_phase = PHASE_RESULT;
     }
-    if (!REPLAYED(thread, "pthread_cond_wait",
-                  (signal_replay(thread, &signal_again), lock_replay(thread, mutex)))) {
+    if (!REPLAYED_SAFE(thread, "pthread_cond_wait",
+                       (signal_replay(thread, &signal_again), lock_replay(thread, mutex)))) {
         native_lock(thread, mutex, true);
         lock_record(thread, log_ready(thread), mutex);
     }

@@ -164,6 +164,7 @@ HOOK int __palisade_pthread_mutex_lock(pthread_mutex_t *native)
     if (__builtin_expect(
             !recording_plainly() || thread == NULL || mutex->kind != 0 || !native_try(mutex), 0))
         __attribute__((musttail)) return palisade_mutex_lock_entry(native);
+    site_is(thread, __builtin_return_address(0));
     if (mutex->order.owner != thread->core.index + 1)
         __attribute__((musttail)) return lock_changes_owner(native);
     lock_record(thread, &run_of(thread)->log, mutex);
@@ -180,7 +181,7 @@ int palisade_mutex_lock_restartable(pthread_mutex_t *native)
     int again = lock_reentry(thread, mutex, false);
     if (again >= 0)
         return again;
-    if (REPLAYED(thread, "pthread_mutex_lock", lock_replay(thread, mutex)))
+    if (REPLAYED_SAFE(thread, "pthread_mutex_lock", lock_replay(thread, mutex)))
         return 0;
     native_lock(thread, mutex, true);
     lock_record(thread, log_ready(thread), mutex);
@@ -239,7 +240,7 @@ int palisade_mutex_trylock_restartable(pthread_mutex_t *native)
     if (again >= 0)
         return again;
     bool failed;
-    if (REPLAYED(thread, "pthread_mutex_trylock", try_replay(thread, mutex, &failed)))
+    if (REPLAYED_SAFE(thread, "pthread_mutex_trylock", try_replay(thread, mutex, &failed)))
         return failed ? EBUSY : 0;
     struct log *log = log_ready(thread);
     uint64_t sequence;
@@ -263,7 +264,7 @@ static int timed_lock(struct nf_thread *thread, struct nf_mutex *mutex, clockid_
     if (again >= 0)
         return again;
     bool failed;
-    if (REPLAYED(thread, "pthread_mutex_timedlock", try_replay(thread, mutex, &failed)))
+    if (REPLAYED_SAFE(thread, "pthread_mutex_timedlock", try_replay(thread, mutex, &failed)))
         return failed ? ETIMEDOUT : 0;
     for (bool waits = false;;) {
         /* Woken, it may have come in the place of another sleeper: 2, so that this one is woken. */

@@ -38,8 +38,8 @@ static void lock(void *address, bool shared)
         return; /* role=off, or a thread that makes no events: the library's lock is enough */
     struct opaque_lock *entry = entry_of(address);
     safe_point(thread);
-    if (REPLAYED(thread, "lock of a library",
-                 word_replay(thread, &entry->word, &entry->order, entry, shared, NULL)))
+    if (REPLAYED_SAFE(thread, "lock of a library",
+                      word_replay(thread, &entry->word, &entry->order, entry, shared, NULL)))
         return;
     word_take(thread, &entry->word, shared);
     ev_order_record(&thread->core, log_ready(thread), &entry->order);
@@ -53,6 +53,7 @@ void palisade_opaque_lock_restartable(void *address)
 
 HOOK void __palisade_opaque_unlock(void *address)
 {
+    SITE_HERE();
     if (nf_self)
         word_release(&entry_of(address)->word);
 }

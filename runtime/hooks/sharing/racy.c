@@ -72,7 +72,7 @@ void word_load_record(struct nf_thread *thread, struct log *log, const void *add
 struct word word_load(struct nf_thread *thread, const void *address, uint32_t bytes)
 {
     struct word value;
-    if (REPLAYED_ALONE(thread, "load", load_replay(thread, address, bytes, &value)))
+    if (REPLAYED_SAFE_ALONE(thread, "load", load_replay(thread, address, bytes, &value)))
         return value;
     struct log *log = log_ready(thread);
     struct looked looked = word_look(address, bytes);
@@ -85,12 +85,13 @@ struct word word_load(struct nf_thread *thread, const void *address, uint32_t by
  * thread looked last. The stamp is the lock and one: never 0, and even, which no cache holds, while
  * a store is under way.
  */
-static inline __attribute__((always_inline)) bool load_unchanged(const void *address,
-                                                                 uint32_t bytes, uint64_t *value)
+static inline __attribute__((always_inline)) bool
+load_unchanged(const void *site, const void *address, uint32_t bytes, uint64_t *value)
 {
     struct nf_thread *thread = nf_self;
     if (__builtin_expect(!recording_plainly() || thread == NULL, 0))
         return false;
+    site_is(thread, site);
     /* The value first: when the lock has not moved by then, no store had begun. The other way round
      * a value that came back could be a later one, and what was published with it be seen too
      * early. */
@@ -113,7 +114,7 @@ static inline __attribute__((always_inline)) bool load_unchanged(const void *add
     HOOK type __palisade_load##bytes(const type *address)                                          \
     {                                                                                              \
         uint64_t value;                                                                            \
-        if (load_unchanged(address, bytes, &value))                                                \
+        if (load_unchanged(__builtin_return_address(0), address, bytes, &value))                   \
             return (type)value;                                                                    \
         __attribute__((musttail)) return palisade_load##bytes##_entry(address);                    \
     }
@@ -199,7 +200,7 @@ static enum event store_replay(struct nf_thread *thread, void *address, struct w
 
 void word_store(struct nf_thread *thread, void *address, struct word value, uint32_t bytes)
 {
-    if (REPLAYED(thread, "store", store_replay(thread, address, value, bytes)))
+    if (REPLAYED_SAFE(thread, "store", store_replay(thread, address, value, bytes)))
         return;
     store_live(thread, address, value, bytes);
 }
@@ -220,6 +221,7 @@ void word_store(struct nf_thread *thread, void *address, struct word value, uint
         struct nf_thread *thread = nf_self;                                                        \
         if (__builtin_expect(!recording_plainly() || thread == NULL, 0))                           \
             __attribute__((musttail)) return palisade_store##bytes##_entry(address, value);        \
+        site_is(thread, __builtin_return_address(0));                                              \
         store_live(thread, address, (struct word){value, 0}, bytes);                               \
     }
 

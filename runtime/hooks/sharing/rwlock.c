@@ -194,7 +194,7 @@ static int read_lock(struct nf_thread *thread, struct nf_rwlock *lock, clockid_t
     safe_point(thread);
     if (is_own(thread, lock))
         return EDEADLK;
-    if (REPLAYED(thread, "read lock", read_replay(thread, lock, until ? &failed : NULL)))
+    if (REPLAYED_SAFE(thread, "read lock", read_replay(thread, lock, until ? &failed : NULL)))
         return failed ? ETIMEDOUT : 0;
     if (lock->kind == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP && atomic_load(&lock->waited))
         safe_wait(thread, &lock->releases, atomic_load(&lock->releases), PREFER_PAUSE_NS);
@@ -215,7 +215,7 @@ static int write_lock(struct nf_thread *thread, struct nf_rwlock *lock, clockid_
     if (is_own(thread, lock))
         return EDEADLK;
     if (until ? REPLAYED_WATCHING(thread, "write lock", write_replay(thread, lock, &failed))
-              : REPLAYED(thread, "write lock", write_replay(thread, lock, NULL)))
+              : REPLAYED_SAFE(thread, "write lock", write_replay(thread, lock, NULL)))
         return failed ? ETIMEDOUT : 0;
     do {
         if (take(thread, lock, write_try, clock, until)) {
@@ -233,6 +233,7 @@ HOOK int __palisade_pthread_rwlock_rdlock(pthread_rwlock_t *native)
     if (__builtin_expect(
             !recording_plainly() || thread == NULL || lock->kind != 0 || !read_try(lock), 0))
         __attribute__((musttail)) return palisade_rwlock_rdlock_entry(native);
+    site_is(thread, __builtin_return_address(0));
     read_record(thread, lock);
     return 0;
 }
@@ -243,6 +244,7 @@ HOOK int __palisade_pthread_rwlock_wrlock(pthread_rwlock_t *native)
     struct nf_thread *thread = nf_self;
     if (__builtin_expect(!recording_plainly() || thread == NULL || !write_try(lock), 0))
         __attribute__((musttail)) return palisade_rwlock_wrlock_entry(native);
+    site_is(thread, __builtin_return_address(0));
     write_record(thread, lock);
     return 0;
 }
@@ -267,7 +269,7 @@ int palisade_rwlock_tryrdlock_restartable(pthread_rwlock_t *native)
     if (thread == NULL)
         return pthread_rwlock_tryrdlock(native);
     safe_point(thread);
-    if (REPLAYED(thread, "pthread_rwlock_tryrdlock", read_replay(thread, lock, &failed)))
+    if (REPLAYED_SAFE(thread, "pthread_rwlock_tryrdlock", read_replay(thread, lock, &failed)))
         return failed ? EBUSY : 0;
     do {
         if (read_try(lock)) {

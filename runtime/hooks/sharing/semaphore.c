@@ -50,10 +50,12 @@ static int act_record(struct nf_thread *thread, struct nf_sem *sem, enum act act
     return result;
 }
 
-static int act_now(struct nf_thread *thread, struct nf_sem *sem, enum act act)
+static int act_now(struct nf_thread *thread, struct nf_sem *sem, enum act act,
+                   enum replay_place place)
 {
     int result;
-    if (REPLAYED(thread, "semaphore", act_replay(thread, sem, act, &result)))
+    if (REPLAYED_AND(thread, "semaphore", place, act_replay(thread, sem, act, &result),
+                     replay_passed()))
         return result;
     log_ready(thread);
     assigned_lock(&sem->word);
@@ -75,7 +77,7 @@ static int wait_until(struct nf_thread *thread, struct nf_sem *sem, clockid_t cl
 {
     int result;
     safe_point(thread);
-    if (REPLAYED(thread, "sem_wait", act_replay(thread, sem, ACT_TAKE, &result))) {
+    if (REPLAYED_SAFE(thread, "sem_wait", act_replay(thread, sem, ACT_TAKE, &result))) {
         if (result != 0 && until == NULL)
             process_fail(STATUS_DIVERGED,
                          "replay departs from the log: thread %u, position %llu, sem_wait: the "
@@ -126,6 +128,7 @@ static bool is_outside(const char *name)
  * memory, and both are refused. */
 HOOK int __palisade_sem_init(sem_t *native, int shared, unsigned value)
 {
+    SITE_HERE();
     if (process_mode() == MODE_OFF)
         return sem_init(native, shared, value);
     if (value > INT_MAX)
@@ -136,14 +139,16 @@ HOOK int __palisade_sem_init(sem_t *native, int shared, unsigned value)
 
 HOOK int __palisade_sem_destroy(sem_t *native)
 {
+    SITE_HERE();
     return process_mode() == MODE_OFF ? sem_destroy(native) : 0;
 }
 
 HOOK int __palisade_sem_post(sem_t *native)
 {
+    SITE_HERE();
     if (is_outside("sem_post"))
         return sem_post(native);
-    return told(act_now(nf_self, (struct nf_sem *)native, ACT_POST));
+    return told(act_now(nf_self, (struct nf_sem *)native, ACT_POST, REPLAY_INSIDE));
 }
 
 int palisade_sem_wait_restartable(sem_t *native)
@@ -158,7 +163,7 @@ int palisade_sem_trywait_restartable(sem_t *native)
     if (is_outside("sem_trywait"))
         return sem_trywait(native);
     safe_point(nf_self);
-    return told(act_now(nf_self, (struct nf_sem *)native, ACT_TAKE));
+    return told(act_now(nf_self, (struct nf_sem *)native, ACT_TAKE, REPLAY_SAFE));
 }
 
 int palisade_sem_clockwait_restartable(sem_t *native, clockid_t clock, const struct timespec *until)
@@ -181,6 +186,6 @@ int palisade_sem_getvalue_restartable(sem_t *native, int *value)
     if (is_outside("sem_getvalue"))
         return sem_getvalue(native, value);
     safe_point(nf_self);
-    *value = act_now(nf_self, (struct nf_sem *)native, ACT_LOOK);
+    *value = act_now(nf_self, (struct nf_sem *)native, ACT_LOOK, REPLAY_SAFE);
     return 0;
 }

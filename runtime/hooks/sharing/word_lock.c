@@ -150,7 +150,7 @@ static void lock(_Atomic uint32_t *word, bool shared)
         return;
     }
     safe_point(thread);
-    if (REPLAYED(thread, "spin lock", turn(thread, word, shared, NULL)))
+    if (REPLAYED_SAFE(thread, "spin lock", turn(thread, word, shared, NULL)))
         return;
     word_take(thread, word, shared);
     record(thread, word, shared);
@@ -167,7 +167,7 @@ static bool try_lock(_Atomic uint32_t *word, bool shared)
         return true;
     }
     safe_point(thread);
-    if (REPLAYED(thread, "spin lock", turn(thread, word, shared, &failed)))
+    if (REPLAYED_SAFE(thread, "spin lock", turn(thread, word, shared, &failed)))
         return !failed;
     for (;;) {
         if (word_try(word, shared)) {
@@ -199,6 +199,7 @@ HOOK int __palisade_word_lock(_Atomic uint32_t *word)
                              !atomic_compare_exchange_strong(word, &free, WORD_HELD),
                          0))
         __attribute__((musttail)) return palisade_word_lock_entry(word);
+    site_is(thread, __builtin_return_address(0));
     record(thread, word, false);
     return 0;
 }
@@ -246,7 +247,7 @@ int palisade_word_is_locked_restartable(const _Atomic uint32_t *word)
     if (thread == NULL)
         return atomic_load(word) >= WORD_READER || (atomic_load(word) & WORD_HELD);
     safe_point(thread);
-    if (!REPLAYED(thread, "state of a spin lock", look_turn(thread, word))) {
+    if (!REPLAYED_SAFE(thread, "state of a spin lock", look_turn(thread, word))) {
         struct word_order *entry = order_of(word);
         struct log *log = log_ready(thread);
         uint32_t value = atomic_load(word);

@@ -86,6 +86,7 @@ void exit_normally(struct nf_thread *thread, int status)
 
 HOOK __attribute__((noreturn)) void __palisade_exit(int status)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         exit(status);
     exit_normally(nf_self, status);
@@ -93,6 +94,7 @@ HOOK __attribute__((noreturn)) void __palisade_exit(int status)
 
 HOOK __attribute__((noreturn)) void __palisade__exit(int status)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         _exit(status);
     effects_exit(nf_self, status);
@@ -100,6 +102,7 @@ HOOK __attribute__((noreturn)) void __palisade__exit(int status)
 
 HOOK __attribute__((noreturn)) void __palisade_quick_exit(int status)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         quick_exit(status);
     run(V->quick_handlers, &V->quick_count, status); /* and no stream is flushed */
@@ -108,23 +111,27 @@ HOOK __attribute__((noreturn)) void __palisade_quick_exit(int status)
 
 HOOK __attribute__((noreturn)) void __palisade_abort(void)
 {
+    SITE_HERE();
     abort(); /* a crash like any other: the backup takes over */
 }
 
 HOOK int __palisade_atexit(void (*function)(void))
 {
+    SITE_HERE();
     return nf_self ? add(V->exit_handlers, &V->exit_count, (void *)function, NULL, EXIT_PLAIN)
                    : atexit(function);
 }
 
 HOOK int __palisade_at_quick_exit(void (*function)(void))
 {
+    SITE_HERE();
     return nf_self ? add(V->quick_handlers, &V->quick_count, (void *)function, NULL, EXIT_PLAIN)
                    : at_quick_exit(function);
 }
 
 HOOK int __palisade_on_exit(void (*function)(int, void *), void *argument)
 {
+    SITE_HERE();
     return nf_self
                ? add(V->exit_handlers, &V->exit_count, (void *)function, argument, EXIT_WITH_STATUS)
                : on_exit(function, argument);
@@ -134,6 +141,7 @@ int __cxa_atexit(void (*function)(void *), void *argument, void *object);
 
 HOOK int __palisade___cxa_atexit(void (*function)(void *), void *argument, void *object)
 {
+    SITE_HERE();
     return nf_self ? add(V->exit_handlers, &V->exit_count, (void *)function, argument,
                          EXIT_WITH_ARGUMENT)
                    : __cxa_atexit(function, argument, object);
@@ -162,6 +170,7 @@ HOOK void __palisade_constructors(const struct palisade_constructor *first,
                                   const struct palisade_constructor *end_destructor, int argc,
                                   char **argv, char **envp)
 {
+    SITE_HERE();
     const struct palisade_constructor *at = NULL;
     while (first && (at = next(first, end, at)))
         at->function(argc, argv, envp);

@@ -19,6 +19,7 @@ static bool is_used(uint32_t generation)
 
 HOOK int __palisade_pthread_key_create(pthread_key_t *out, void (*destructor)(void *))
 {
+    SITE_HERE();
     struct nf_thread *thread = nf_self;
     if (thread == NULL)
         return pthread_key_create(out, destructor);
@@ -38,6 +39,7 @@ HOOK int __palisade_pthread_key_create(pthread_key_t *out, void (*destructor)(vo
 
 HOOK int __palisade_pthread_key_delete(pthread_key_t key)
 {
+    SITE_HERE();
     struct nf_thread *thread = nf_self;
     if (thread == NULL)
         return pthread_key_delete(key);
@@ -96,6 +98,7 @@ void keys_thread_exit(struct nf_thread *thread)
 
 HOOK int __palisade_tss_create(tss_t *out, tss_dtor_t destructor)
 {
+    SITE_HERE();
     return __palisade_pthread_key_create(out, destructor) ? thrd_error : thrd_success;
 }
 

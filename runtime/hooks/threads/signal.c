@@ -410,6 +410,7 @@ int palisade_sigprocmask_restartable(int how, const sigset_t *set, sigset_t *old
 
 HOOK int __palisade_sigpending(sigset_t *out)
 {
+    SITE_HERE();
     struct nf_thread *thread = nf_self;
     if (thread == NULL)
         return sigpending(out);
@@ -468,6 +469,7 @@ static void natively(int signal)
 
 HOOK int __palisade_sigaction(int signal, const struct sigaction *action, struct sigaction *old)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return sigaction(signal, action, old);
     if (!is_signal(signal) || (action && (signal == SIGKILL || signal == SIGSTOP))) {
@@ -498,17 +500,20 @@ static sighandler_t install(int signal, sighandler_t handler, int flags)
 
 HOOK sighandler_t __palisade_signal(int number, sighandler_t handler)
 {
+    SITE_HERE();
     return nf_self ? install(number, handler, SA_RESTART) : signal(number, handler);
 }
 
 HOOK sighandler_t __palisade___sysv_signal(int number, sighandler_t handler)
 {
+    SITE_HERE();
     return nf_self ? install(number, handler, (int)SA_RESETHAND | SA_NODEFER)
                    : __sysv_signal(number, handler);
 }
 
 HOOK int __palisade_siginterrupt(int number, int interrupt)
 {
+    SITE_HERE();
     struct sigaction action;
     if (__palisade_sigaction(number, NULL, &action) != 0)
         return -1;
@@ -518,6 +523,7 @@ HOOK int __palisade_siginterrupt(int number, int interrupt)
 
 HOOK int __palisade_sigignore(int number)
 {
+    SITE_HERE();
     struct sigaction action = {.sa_handler = SIG_IGN};
     return __palisade_sigaction(number, &action, NULL);
 }
@@ -525,6 +531,7 @@ HOOK int __palisade_sigignore(int number)
 /* Handlers run on the thread's own stack: the other one is remembered only. */
 HOOK int __palisade_sigaltstack(const stack_t *stack, stack_t *old)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return sigaltstack(stack, old);
     if (old) {

@@ -51,7 +51,7 @@ static void sleep_event(struct nf_thread *thread, int64_t ns, struct timespec *l
     struct signal_taken taken;
     struct thread_run *run = run_of(thread);
     safe_point(thread);
-    if (REPLAYED_ALONE(thread, "sleep", sleep_replay(thread, left, call)))
+    if (REPLAYED_SAFE_ALONE(thread, "sleep", sleep_replay(thread, left, call)))
         return;
     int64_t until = now_ns() + ns;
     for (int64_t rest = ns; rest > 0; rest = until - now_ns()) {
@@ -118,9 +118,9 @@ int palisade_sched_yield_restartable(void)
         return sched_yield();
     int64_t value;
     safe_point(thread);
-    if (REPLAYED_ALONE(thread, "sched_yield",
-                       (signal_replay(thread, &signal_again),
-                        ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value))))
+    if (REPLAYED_SAFE_ALONE(thread, "sched_yield",
+                            (signal_replay(thread, &signal_again),
+                             ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value))))
         return 0;
     signal_check(thread, &signal_again);
     sched_yield();
@@ -148,7 +148,7 @@ __attribute__((noreturn)) static void wait_handler(struct nf_thread *thread)
     struct thread_run *run = run_of(thread);
     safe_point(thread);
     for (;;) {
-        if (REPLAYED_ALONE(thread, "pause", wait_replay(thread, &taken))) {
+        if (REPLAYED_SAFE_ALONE(thread, "pause", wait_replay(thread, &taken))) {
             signal_run(thread, &taken, &signal_eintr);
             continue;
         }
@@ -184,14 +184,15 @@ static int wait_signal(struct nf_thread *thread, const sigset_t *set, siginfo_t 
     safe_point(thread);
     for (;;) {
         bool timed = false;
-        if (REPLAYED_ALONE(thread, "sigwait", ({
-                               enum event event_ = signal_take_replay(thread, &taken);
-                               if (event_ == EVENT_WAIT) {
-                                   timed = true;
-                                   event_ = ev_number_replay(&thread->core, &run->reader, 0, &over);
-                               }
-                               event_;
-                           }))) {
+        if (REPLAYED_SAFE_ALONE(thread, "sigwait", ({
+                                    enum event event_ = signal_take_replay(thread, &taken);
+                                    if (event_ == EVENT_WAIT) {
+                                        timed = true;
+                                        event_ =
+                                            ev_number_replay(&thread->core, &run->reader, 0, &over);
+                                    }
+                                    event_;
+                                }))) {
             if (timed)
                 return 0;
         } else {

@@ -135,7 +135,6 @@ static void *native_start(void *argument)
     atomic_store(&run_of(thread)->tid, (uint32_t)gettid());
     futex_wake(&run_of(thread)->tid, 1);
     if (atomic_load(&thread->lifecycle) == THREAD_RUNNING) {
-        atomic_store(&run_of(thread)->safe, 0);
         resume(thread);
     } else {
         __asm__("movq %%fs:0x28, %0" : "=r"(thread->canary));
@@ -166,7 +165,9 @@ void thread_spawn(uint32_t index)
     sigset_t before;
     block_signals(&before);
     struct thread_run *run = &process.runs[index];
-    atomic_store(&run->safe, 1); /* until it runs the NF's code */
+    /* One that begins is safe until it runs the NF's code; one that resumes has to come to its
+     * hook: its thread-local variables are not yet in place. */
+    atomic_store(&run->safe, atomic_load(&IMAGE->threads[index].lifecycle) != THREAD_RUNNING);
     atomic_store(&run->tid, 0);
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -229,6 +230,7 @@ void thread_main(void *(*entry)(void *), void *argument)
 HOOK int __palisade_pthread_create(pthread_t *out, const pthread_attr_t *attributes,
                                    void *(*entry)(void *), void *argument)
 {
+    SITE_HERE();
     struct nf_thread *self = nf_self;
     if (self == NULL)
         return pthread_create(out, attributes, entry, argument);
@@ -268,7 +270,7 @@ int palisade_join_restartable(pthread_t handle, void **result)
         else
             signal_check(self, &signal_again);
         if (replaying)
-            replay_wait(self, look, EVENT_WAIT, "pthread_join");
+            replay_wait(self, look, EVENT_WAIT, "pthread_join", REPLAY_SAFE);
         else
             signal_wait(self, &other->lifecycle, state, -1);
     }
@@ -281,6 +283,7 @@ int palisade_join_restartable(pthread_t handle, void **result)
 
 HOOK int __palisade_pthread_detach(pthread_t handle)
 {
+    SITE_HERE();
     return nf_self ? 0 : pthread_detach(handle);
 }
 
@@ -291,6 +294,7 @@ HOOK pthread_t __palisade_pthread_self(void)
 
 HOOK __attribute__((noreturn)) void __palisade_pthread_exit(void *result)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         pthread_exit(result);
     finish(nf_self, result);

@@ -124,6 +124,7 @@ static int64_t set_alarm(int64_t first_ns, int64_t interval_ns, int64_t *old_int
 
 HOOK unsigned int __palisade_alarm(unsigned int seconds)
 {
+    SITE_HERE();
     int64_t interval;
     if (nf_self == NULL)
         return alarm(seconds);
@@ -133,6 +134,7 @@ HOOK unsigned int __palisade_alarm(unsigned int seconds)
 
 HOOK useconds_t __palisade_ualarm(useconds_t first_us, useconds_t interval_us)
 {
+    SITE_HERE();
     int64_t interval;
     if (nf_self == NULL)
         return ualarm(first_us, interval_us);
@@ -159,6 +161,7 @@ static void must_be_real(int which)
 HOOK int __palisade_setitimer(__itimer_which_t which, const struct itimerval *value,
                               struct itimerval *old)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return setitimer(which, value, old);
     must_be_real(which);
@@ -172,6 +175,7 @@ HOOK int __palisade_setitimer(__itimer_which_t which, const struct itimerval *va
 
 HOOK int __palisade_getitimer(__itimer_which_t which, struct itimerval *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getitimer(which, out);
     must_be_real(which);
@@ -200,6 +204,7 @@ static struct nf_timer *timer_of(timer_t handle)
 
 HOOK int __palisade_timer_create(clockid_t clock, struct sigevent *event, timer_t *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return timer_create(clock, event, out);
     if (event && event->sigev_notify != SIGEV_SIGNAL && event->sigev_notify != SIGEV_NONE)
@@ -239,6 +244,7 @@ static void tell(const struct nf_timer *timer, int64_t left, struct itimerspec *
 HOOK int __palisade_timer_settime(timer_t handle, int flags, const struct itimerspec *value,
                                   struct itimerspec *old)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return timer_settime(handle, flags, value, old);
     lock();
@@ -260,6 +266,7 @@ HOOK int __palisade_timer_settime(timer_t handle, int flags, const struct itimer
 
 HOOK int __palisade_timer_gettime(timer_t handle, struct itimerspec *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return timer_gettime(handle, out);
     lock();
@@ -272,6 +279,7 @@ HOOK int __palisade_timer_gettime(timer_t handle, struct itimerspec *out)
 
 HOOK int __palisade_timer_getoverrun(timer_t handle)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return timer_getoverrun(handle);
     lock();
@@ -283,6 +291,7 @@ HOOK int __palisade_timer_getoverrun(timer_t handle)
 
 HOOK int __palisade_timer_delete(timer_t handle)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return timer_delete(handle);
     lock();

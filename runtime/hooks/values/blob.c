@@ -72,11 +72,11 @@ void value_blob(struct nf_thread *thread, const char *what, bool waits,
     *out = (struct blob){0};
     for (;; waits = false) {
         bool whole = false;
-        int64_t length = LOGGED(thread, what, 0, ({
-                                    make(thread, waits, produce, context, out);
-                                    whole = true;
-                                    (int64_t) out->length;
-                                }));
+        int64_t length = LOGGED_AT(waits ? REPLAY_SAFE : REPLAY_INSIDE, thread, what, 0, (void)0, ({
+                                       make(thread, waits, produce, context, out);
+                                       whole = true;
+                                       (int64_t) out->length;
+                                   }));
         if (!whole) {
             ASSERT(length >= 0 && length <= BLOB_MAX_BYTES);
             out->length = 0;

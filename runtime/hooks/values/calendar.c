@@ -51,22 +51,26 @@ static struct tm *local(struct nf_thread *thread, time_t when, struct tm *out)
 
 HOOK struct tm *__palisade_localtime_r(const time_t *when, struct tm *out)
 {
+    SITE_HERE();
     return nf_self ? local(nf_self, *when, out) : localtime_r(when, out);
 }
 
 HOOK struct tm *__palisade_localtime(const time_t *when)
 {
+    SITE_HERE();
     return nf_self ? local(nf_self, *when, &nf_self->values.calendar) : localtime(when);
 }
 
 HOOK struct tm *__palisade_gmtime(const time_t *when)
 {
+    SITE_HERE();
     return nf_self ? gmtime_r(when, &nf_self->values.calendar) : gmtime(when);
 }
 
 /* Predicted: the offset of the last conversion still holds. */
 HOOK time_t __palisade_mktime(struct tm *time)
 {
+    SITE_HERE();
     struct nf_thread *thread = nf_self;
     if (thread == NULL)
         return mktime(time);
@@ -86,17 +90,20 @@ static char *text(char *out, const struct tm *time)
 
 HOOK char *__palisade_ctime_r(const time_t *when, char *out)
 {
+    SITE_HERE();
     struct tm time;
     return nf_self ? text(out, local(nf_self, *when, &time)) : ctime_r(when, out);
 }
 
 HOOK char *__palisade_ctime(const time_t *when)
 {
+    SITE_HERE();
     struct tm time;
     return nf_self ? text(nf_self->values.text, local(nf_self, *when, &time)) : ctime(when);
 }
 
 HOOK char *__palisade_asctime(const struct tm *time)
 {
+    SITE_HERE();
     return nf_self ? text(nf_self->values.text, time) : asctime(time);
 }

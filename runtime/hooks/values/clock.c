@@ -83,6 +83,7 @@ static bool read_any(struct nf_thread *thread, clockid_t clock, int64_t *ns)
 
 HOOK int __palisade_clock_gettime(clockid_t clock, struct timespec *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return clock_gettime(clock, out);
     int64_t ns;
@@ -97,6 +98,7 @@ HOOK int __palisade_clock_gettime(clockid_t clock, struct timespec *out)
 
 HOOK int __palisade_timespec_get(struct timespec *out, int base)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return timespec_get(out, base);
     return base == TIME_UTC && __palisade_clock_gettime(CLOCK_REALTIME, out) == 0 ? base : 0;
@@ -104,6 +106,7 @@ HOOK int __palisade_timespec_get(struct timespec *out, int base)
 
 HOOK int __palisade_clock_getres(clockid_t clock, struct timespec *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return clock_getres(clock, out);
     struct timespec resolution = {0};
@@ -121,6 +124,7 @@ HOOK int __palisade_clock_getres(clockid_t clock, struct timespec *out)
 /* The NF is one process; other processes' clocks are not its business. */
 HOOK int __palisade_clock_getcpuclockid(pid_t pid, clockid_t *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return clock_getcpuclockid(pid, out);
     if (pid != 0 && pid != NF_PID)
@@ -131,6 +135,7 @@ HOOK int __palisade_clock_getcpuclockid(pid_t pid, clockid_t *out)
 
 HOOK int __palisade_pthread_getcpuclockid(pthread_t handle, clockid_t *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return pthread_getcpuclockid(handle, out);
     if (handle != nf_self->core.index + 1)
@@ -142,11 +147,13 @@ HOOK int __palisade_pthread_getcpuclockid(pthread_t handle, clockid_t *out)
 
 HOOK clock_t __palisade_clock(void)
 {
+    SITE_HERE();
     return nf_self ? read_cpu_clock(nf_self, CLOCK_PROCESS_CPUTIME_ID) / 1000 : clock();
 }
 
 HOOK clock_t __palisade_times(struct tms *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return times(out);
     struct {
@@ -161,6 +168,7 @@ HOOK clock_t __palisade_times(struct tms *out)
 
 HOOK int __palisade_getrusage(int who, struct rusage *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getrusage(who, out);
     int result = (int)VALUE_RESULT(nf_self, "getrusage", getrusage(who, out));
@@ -171,6 +179,7 @@ HOOK int __palisade_getrusage(int who, struct rusage *out)
 
 HOOK int __palisade_gettimeofday(struct timeval *restrict out, void *restrict zone)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return gettimeofday(out, zone);
     int64_t ns = read_clock(nf_self, CLOCK_REALTIME, SLOT_GETTIMEOFDAY, 1000);
@@ -181,6 +190,7 @@ HOOK int __palisade_gettimeofday(struct timeval *restrict out, void *restrict zo
 
 HOOK time_t __palisade_time(time_t *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return time(out);
     time_t seconds =

@@ -36,7 +36,7 @@ void cycle_go_live(void)
 static uint64_t read_cycles(struct nf_thread *thread)
 {
     int64_t cycles;
-    if (REPLAYED_ALONE(
+    if (REPLAYED_SAFE_ALONE(
             thread, "rdtsc",
             ev_clock_replay(&thread->core, &run_of(thread)->reader, SLOT_CYCLES, &cycles))) {
         value_clock_seen(SLOT_CYCLES, cycles);
@@ -58,6 +58,7 @@ uint64_t palisade_rdtsc_restartable(void)
 
 HOOK uint64_t __palisade_rdrand(void)
 {
+    SITE_HERE();
     struct nf_thread *thread = nf_self;
     int64_t value;
     if (thread != NULL &&

@@ -37,6 +37,7 @@ static size_t count(void)
 
 HOOK char *__palisade_getenv(const char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getenv(name);
     size_t length = strlen(name);
@@ -80,6 +81,7 @@ static bool is_name(const char *name)
 
 HOOK int __palisade_setenv(const char *name, const char *value, int overwrite)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return setenv(name, value, overwrite);
     if (!is_name(name))
@@ -110,6 +112,7 @@ static void drop(const char *name, size_t length)
 
 HOOK int __palisade_unsetenv(const char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return unsetenv(name);
     if (!is_name(name))
@@ -122,6 +125,7 @@ HOOK int __palisade_unsetenv(const char *name)
 
 HOOK int __palisade_putenv(char *text)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return putenv(text);
     const char *equal = strchr(text, '=');
@@ -135,6 +139,7 @@ HOOK int __palisade_putenv(char *text)
 
 HOOK int __palisade_clearenv(void)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return clearenv();
     ordered_lock(nf_self, &IMAGE->values.environment_lock);

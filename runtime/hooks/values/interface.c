@@ -33,6 +33,7 @@ void port_must_be_ethernet(uint32_t port, const char *what)
 
 HOOK unsigned int __palisade_if_nametoindex(const char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return if_nametoindex(name);
     int port = port_named(name);
@@ -43,6 +44,7 @@ HOOK unsigned int __palisade_if_nametoindex(const char *name)
 
 HOOK char *__palisade_if_indextoname(unsigned int index, char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return if_indextoname(index, name);
     if (index < 1 || index > process.port_count) {
@@ -119,6 +121,7 @@ static void *need(size_t bytes)
 
 HOOK struct if_nameindex *__palisade_if_nameindex(void)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return if_nameindex();
     size_t count = process.port_count;
@@ -136,6 +139,7 @@ HOOK struct if_nameindex *__palisade_if_nameindex(void)
 
 HOOK void __palisade_if_freenameindex(struct if_nameindex *list)
 {
+    SITE_HERE();
     if (nf_self)
         __palisade_free(list);
     else
@@ -145,6 +149,7 @@ HOOK void __palisade_if_freenameindex(struct if_nameindex *list)
 /* A port has a link address; its IP addresses are known to the NF's own configuration only. */
 HOOK int __palisade_getifaddrs(struct ifaddrs **out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getifaddrs(out);
     struct entry {
@@ -175,6 +180,7 @@ HOOK int __palisade_getifaddrs(struct ifaddrs **out)
 
 HOOK void __palisade_freeifaddrs(struct ifaddrs *list)
 {
+    SITE_HERE();
     if (nf_self)
         __palisade_free(list);
     else

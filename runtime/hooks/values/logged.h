@@ -15,17 +15,22 @@
 
 /* One event: the number `live` (evaluated only when it happens now), or that of the log. `expected`
  * adds no bytes. */
-#define LOGGED(thread, what, expected, live) LOGGED_AFTER(thread, what, expected, (void)0, live)
-/* The same for a call that waits: a signal may end it, see hooks/threads/signal.h. */
+#define LOGGED(thread, what, expected, live)                                                       \
+    LOGGED_AT(REPLAY_INSIDE, thread, what, expected, (void)0, live)
+/* The same for a call that waits in the safe state ... */
+#define LOGGED_SAFE(thread, what, expected, live)                                                  \
+    LOGGED_AT(REPLAY_SAFE, thread, what, expected, (void)0, live)
+/* ... and that a signal may end: see hooks/threads/signal.h. */
 #define LOGGED_WAIT(thread, what, expected, call, live)                                            \
-    LOGGED_AFTER(thread, what, expected, signal_replay(thread, call), live)
+    LOGGED_AT(REPLAY_SAFE, thread, what, expected, signal_replay(thread, call), live)
 /* `before`: done at every attempt of replay. */
-#define LOGGED_AFTER(thread, what, expected, before, live)                                         \
+#define LOGGED_AT(place, thread, what, expected, before, live)                                     \
     ({                                                                                             \
         int64_t logged_;                                                                           \
-        if (!REPLAYED_ALONE(thread, what,                                                          \
-                            (before, ev_number_replay(&(thread)->core, &run_of(thread)->reader,    \
-                                                      expected, &logged_)))) {                     \
+        if (!REPLAYED_AND(thread, what, place,                                                     \
+                          (before, ev_number_replay(&(thread)->core, &run_of(thread)->reader,      \
+                                                    expected, &logged_)),                          \
+                          replay_passed_alone())) {                                                \
             logged_ = (live);                                                                      \
             ev_number_record(&(thread)->core, log_ready(thread), logged_, expected);               \
         }                                                                                          \

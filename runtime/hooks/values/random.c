@@ -39,16 +39,19 @@ void random_open(void)
 
 HOOK long __palisade_random(void)
 {
+    SITE_HERE();
     GENERATOR(int32_t, random(), random_r(&V->random, &result));
 }
 
 HOOK int __palisade_rand(void)
 {
+    SITE_HERE();
     return nf_self ? (int)__palisade_random() : rand();
 }
 
 HOOK void __palisade_srandom(unsigned int seed)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         srandom(seed);
         return;
@@ -60,11 +63,13 @@ HOOK void __palisade_srandom(unsigned int seed)
 
 HOOK void __palisade_srand(unsigned int seed)
 {
+    SITE_HERE();
     __palisade_srandom(seed); /* as in glibc, one generator */
 }
 
 HOOK char *__palisade_initstate(unsigned int seed, char *state, size_t bytes)
 {
+    SITE_HERE();
     GENERATOR(char *, initstate(seed, state, bytes), {
         char *before = (char *)(V->random.state - 1);
         result = initstate_r(seed, state, bytes, &V->random) == 0 ? before : NULL;
@@ -73,6 +78,7 @@ HOOK char *__palisade_initstate(unsigned int seed, char *state, size_t bytes)
 
 HOOK char *__palisade_setstate(char *state)
 {
+    SITE_HERE();
     GENERATOR(char *, setstate(state), {
         char *before = (char *)(V->random.state - 1);
         result = setstate_r(state, &V->random) == 0 ? before : NULL;
@@ -81,36 +87,43 @@ HOOK char *__palisade_setstate(char *state)
 
 HOOK double __palisade_drand48(void)
 {
+    SITE_HERE();
     GENERATOR(double, drand48(), drand48_r(&V->drand48, &result));
 }
 
 HOOK double __palisade_erand48(unsigned short state[3])
 {
+    SITE_HERE();
     GENERATOR(double, erand48(state), erand48_r(state, &V->drand48, &result));
 }
 
 HOOK long __palisade_lrand48(void)
 {
+    SITE_HERE();
     GENERATOR(long, lrand48(), lrand48_r(&V->drand48, &result));
 }
 
 HOOK long __palisade_nrand48(unsigned short state[3])
 {
+    SITE_HERE();
     GENERATOR(long, nrand48(state), nrand48_r(state, &V->drand48, &result));
 }
 
 HOOK long __palisade_mrand48(void)
 {
+    SITE_HERE();
     GENERATOR(long, mrand48(), mrand48_r(&V->drand48, &result));
 }
 
 HOOK long __palisade_jrand48(unsigned short state[3])
 {
+    SITE_HERE();
     GENERATOR(long, jrand48(state), jrand48_r(state, &V->drand48, &result));
 }
 
 HOOK void __palisade_srand48(long seed)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         srand48(seed);
         return;
@@ -122,6 +135,7 @@ HOOK void __palisade_srand48(long seed)
 
 HOOK unsigned short *__palisade_seed48(unsigned short state[3])
 {
+    SITE_HERE();
     GENERATOR(unsigned short *, seed48(state), {
         seed48_r(state, &V->drand48);
         result = V->drand48.__old_x;
@@ -130,6 +144,7 @@ HOOK unsigned short *__palisade_seed48(unsigned short state[3])
 
 HOOK void __palisade_lcong48(unsigned short parameters[7])
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         lcong48(parameters);
         return;
@@ -162,6 +177,7 @@ static void fill(struct nf_thread *thread, const char *what, uint8_t *buffer, si
 
 HOOK ssize_t __palisade_getrandom(void *buffer, size_t length, unsigned int flags)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getrandom(buffer, length, flags);
     fill(nf_self, "getrandom", buffer, length);
@@ -170,6 +186,7 @@ HOOK ssize_t __palisade_getrandom(void *buffer, size_t length, unsigned int flag
 
 HOOK int __palisade_getentropy(void *buffer, size_t length)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getentropy(buffer, length);
     if (length > 256) {
@@ -182,6 +199,7 @@ HOOK int __palisade_getentropy(void *buffer, size_t length)
 
 HOOK void __palisade_arc4random_buf(void *buffer, size_t length)
 {
+    SITE_HERE();
     if (nf_self)
         fill(nf_self, "arc4random_buf", buffer, length);
     else
@@ -190,6 +208,7 @@ HOOK void __palisade_arc4random_buf(void *buffer, size_t length)
 
 HOOK uint32_t __palisade_arc4random(void)
 {
+    SITE_HERE();
     uint32_t value;
     __palisade_arc4random_buf(&value, sizeof value);
     return value;
@@ -197,6 +216,7 @@ HOOK uint32_t __palisade_arc4random(void)
 
 HOOK uint32_t __palisade_arc4random_uniform(uint32_t bound)
 {
+    SITE_HERE();
     if (bound < 2)
         return 0;
     uint32_t least = -bound % bound; /* of those below it, some remainders are one too many */

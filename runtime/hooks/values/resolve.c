@@ -103,6 +103,7 @@ int palisade_getaddrinfo_restartable(const char *node, const char *service,
 
 HOOK void __palisade_freeaddrinfo(struct addrinfo *list)
 {
+    SITE_HERE();
     if (nf_self == NULL) {
         freeaddrinfo(list);
         return;
@@ -368,6 +369,7 @@ static void build_group(const struct blob *blob, size_t at, const struct numbers
 
 HOOK struct passwd *__palisade_getpwnam(const char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getpwnam(name);
     LOOK_UP_STATIC(passwd, STATIC_PASSWD, KEY(.name = name));
@@ -375,6 +377,7 @@ HOOK struct passwd *__palisade_getpwnam(const char *name)
 
 HOOK struct passwd *__palisade_getpwuid(uid_t uid)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getpwuid(uid);
     LOOK_UP_STATIC(passwd, STATIC_PASSWD, KEY(.number = uid));
@@ -383,6 +386,7 @@ HOOK struct passwd *__palisade_getpwuid(uid_t uid)
 HOOK int __palisade_getpwnam_r(const char *name, struct passwd *out, char *buffer, size_t bytes,
                                struct passwd **result)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getpwnam_r(name, out, buffer, bytes, result);
     LOOK_UP_INTO(passwd, KEY(.name = name));
@@ -391,6 +395,7 @@ HOOK int __palisade_getpwnam_r(const char *name, struct passwd *out, char *buffe
 HOOK int __palisade_getpwuid_r(uid_t uid, struct passwd *out, char *buffer, size_t bytes,
                                struct passwd **result)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getpwuid_r(uid, out, buffer, bytes, result);
     LOOK_UP_INTO(passwd, KEY(.number = uid));
@@ -398,6 +403,7 @@ HOOK int __palisade_getpwuid_r(uid_t uid, struct passwd *out, char *buffer, size
 
 HOOK struct group *__palisade_getgrnam(const char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getgrnam(name);
     LOOK_UP_STATIC(group, STATIC_GROUP, KEY(.name = name));
@@ -405,6 +411,7 @@ HOOK struct group *__palisade_getgrnam(const char *name)
 
 HOOK struct group *__palisade_getgrgid(gid_t gid)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getgrgid(gid);
     LOOK_UP_STATIC(group, STATIC_GROUP, KEY(.number = gid));
@@ -413,6 +420,7 @@ HOOK struct group *__palisade_getgrgid(gid_t gid)
 HOOK int __palisade_getgrnam_r(const char *name, struct group *out, char *buffer, size_t bytes,
                                struct group **result)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getgrnam_r(name, out, buffer, bytes, result);
     LOOK_UP_INTO(group, KEY(.name = name));
@@ -421,6 +429,7 @@ HOOK int __palisade_getgrnam_r(const char *name, struct group *out, char *buffer
 HOOK int __palisade_getgrgid_r(gid_t gid, struct group *out, char *buffer, size_t bytes,
                                struct group **result)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getgrgid_r(gid, out, buffer, bytes, result);
     LOOK_UP_INTO(group, KEY(.number = gid));
@@ -455,6 +464,7 @@ static void build_servent(const struct blob *blob, size_t at, const struct numbe
 
 HOOK struct servent *__palisade_getservbyname(const char *name, const char *protocol)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getservbyname(name, protocol);
     LOOK_UP_STATIC(servent, STATIC_SERVICE, KEY(.name = name, .protocol = protocol));
@@ -462,6 +472,7 @@ HOOK struct servent *__palisade_getservbyname(const char *name, const char *prot
 
 HOOK struct servent *__palisade_getservbyport(int port, const char *protocol)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getservbyport(port, protocol);
     LOOK_UP_STATIC(servent, STATIC_SERVICE, KEY(.number = port, .protocol = protocol));
@@ -492,6 +503,7 @@ static void build_protoent(const struct blob *blob, size_t at, const struct numb
 
 HOOK struct protoent *__palisade_getprotobyname(const char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getprotobyname(name);
     LOOK_UP_STATIC(protoent, STATIC_PROTOCOL, KEY(.name = name));
@@ -499,6 +511,7 @@ HOOK struct protoent *__palisade_getprotobyname(const char *name)
 
 HOOK struct protoent *__palisade_getprotobynumber(int number)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getprotobynumber(number);
     LOOK_UP_STATIC(protoent, STATIC_PROTOCOL, KEY(.number = number));

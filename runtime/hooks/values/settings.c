@@ -59,6 +59,7 @@ static int users_changed(int result)
 #define SET_USERS(name, parameters, ...)                                                           \
     HOOK int __palisade_##name parameters                                                          \
     {                                                                                              \
+        SITE_HERE();                                                                               \
         if (nf_self == NULL)                                                                       \
             return name(__VA_ARGS__);                                                              \
         lock();                                                                                    \
@@ -91,6 +92,7 @@ static void note_groups(void)
 
 HOOK int __palisade_setgroups(size_t count, const gid_t *groups)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return setgroups(count, groups);
     lock();
@@ -103,6 +105,7 @@ HOOK int __palisade_setgroups(size_t count, const gid_t *groups)
 
 HOOK int __palisade_initgroups(const char *user, gid_t group)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return initgroups(user, group);
     lock();
@@ -115,6 +118,7 @@ HOOK int __palisade_initgroups(const char *user, gid_t group)
 
 HOOK int __palisade_getgroups(int room, gid_t *groups)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getgroups(room, groups);
     int64_t count = VALUE_RESULT(nf_self, "getgroups", getgroups(room, groups));
@@ -128,6 +132,7 @@ HOOK int __palisade_getgroups(int room, gid_t *groups)
 
 HOOK int __palisade_getrlimit(__rlimit_resource_t resource, struct rlimit *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getrlimit(resource, out);
     int result = (int)VALUE_RESULT(nf_self, "getrlimit", getrlimit(resource, out));
@@ -138,6 +143,7 @@ HOOK int __palisade_getrlimit(__rlimit_resource_t resource, struct rlimit *out)
 
 HOOK int __palisade_setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return setrlimit(resource, limit);
     lock();
@@ -153,6 +159,7 @@ HOOK int __palisade_setrlimit(__rlimit_resource_t resource, const struct rlimit 
 HOOK int __palisade_prlimit(pid_t pid, enum __rlimit_resource resource, const struct rlimit *limit,
                             struct rlimit *old)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return prlimit(pid, resource, limit, old);
     if (pid != 0 && pid != NF_PID)
@@ -163,6 +170,7 @@ HOOK int __palisade_prlimit(pid_t pid, enum __rlimit_resource resource, const st
 
 HOOK mode_t __palisade_umask(mode_t mask)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return umask(mask);
     lock();
@@ -177,6 +185,7 @@ HOOK mode_t __palisade_umask(mode_t mask)
 
 HOOK char *__palisade_setlocale(int category, const char *name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return setlocale(category, name);
     lock();
@@ -204,6 +213,7 @@ HOOK char *__palisade_setlocale(int category, const char *name)
 
 HOOK void __palisade_tzset(void)
 {
+    SITE_HERE();
     tzset();
     if (nf_self) {
         lock();
@@ -253,11 +263,13 @@ static int set_name(struct nf_thread *thread, const char *name)
 
 HOOK int __palisade_pthread_setname_np(pthread_t handle, const char *name)
 {
+    SITE_HERE();
     return nf_self ? set_name(thread_of(handle - 1), name) : pthread_setname_np(handle, name);
 }
 
 HOOK int __palisade_pthread_getname_np(pthread_t handle, char *name, size_t bytes)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return pthread_getname_np(handle, name, bytes);
     const struct nf_thread *thread = thread_of(handle - 1);
@@ -308,24 +320,28 @@ static int minus_one(int error)
 
 HOOK int __palisade_pthread_setaffinity_np(pthread_t handle, size_t bytes, const cpu_set_t *set)
 {
+    SITE_HERE();
     return nf_self ? set_affinity(thread_of(handle - 1), bytes, set)
                    : pthread_setaffinity_np(handle, bytes, set);
 }
 
 HOOK int __palisade_pthread_getaffinity_np(pthread_t handle, size_t bytes, cpu_set_t *set)
 {
+    SITE_HERE();
     return nf_self ? get_affinity(thread_of(handle - 1), bytes, set)
                    : pthread_getaffinity_np(handle, bytes, set);
 }
 
 HOOK int __palisade_sched_setaffinity(pid_t tid, size_t bytes, const cpu_set_t *set)
 {
+    SITE_HERE();
     return nf_self ? minus_one(set_affinity(thread_of_tid(tid), bytes, set))
                    : sched_setaffinity(tid, bytes, set);
 }
 
 HOOK int __palisade_sched_getaffinity(pid_t tid, size_t bytes, cpu_set_t *set)
 {
+    SITE_HERE();
     return nf_self ? minus_one(get_affinity(thread_of_tid(tid), bytes, set))
                    : sched_getaffinity(tid, bytes, set);
 }
@@ -348,6 +364,7 @@ static int set_schedule(struct nf_thread *thread, int policy, const struct sched
 HOOK int __palisade_pthread_setschedparam(pthread_t handle, int policy,
                                           const struct sched_param *parameters)
 {
+    SITE_HERE();
     return nf_self ? set_schedule(thread_of(handle - 1), policy, parameters)
                    : pthread_setschedparam(handle, policy, parameters);
 }
@@ -355,6 +372,7 @@ HOOK int __palisade_pthread_setschedparam(pthread_t handle, int policy,
 HOOK int __palisade_pthread_getschedparam(pthread_t handle, int *policy,
                                           struct sched_param *parameters)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return pthread_getschedparam(handle, policy, parameters);
     const struct nf_thread *thread = thread_of(handle - 1);
@@ -367,12 +385,14 @@ HOOK int __palisade_pthread_getschedparam(pthread_t handle, int *policy,
 
 HOOK int __palisade_sched_setscheduler(pid_t tid, int policy, const struct sched_param *parameters)
 {
+    SITE_HERE();
     return nf_self ? minus_one(set_schedule(thread_of_tid(tid), policy, parameters))
                    : sched_setscheduler(tid, policy, parameters);
 }
 
 HOOK int __palisade_sched_getscheduler(pid_t tid)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return sched_getscheduler(tid);
     const struct nf_thread *thread = thread_of_tid(tid);
@@ -381,18 +401,21 @@ HOOK int __palisade_sched_getscheduler(pid_t tid)
 
 HOOK int __palisade_setpriority(__priority_which_t which, id_t who, int priority)
 {
+    SITE_HERE();
     return nf_self ? (int)VALUE_RESULT(nf_self, "setpriority", setpriority(which, who, priority))
                    : setpriority(which, who, priority);
 }
 
 HOOK int __palisade_getpriority(__priority_which_t which, id_t who)
 {
+    SITE_HERE();
     return nf_self ? (int)LOGGED(nf_self, "getpriority", 0, getpriority(which, who))
                    : getpriority(which, who);
 }
 
 HOOK int __palisade_nice(int by)
 {
+    SITE_HERE();
     return nf_self ? (int)LOGGED(nf_self, "nice", 0, nice(by)) : nice(by);
 }
 
@@ -414,6 +437,7 @@ static void note_prctl(int option, uint64_t argument)
 
 HOOK int __palisade_prctl(int option, ...)
 {
+    SITE_HERE();
     va_list arguments;
     va_start(arguments, option);
     unsigned long a = va_arg(arguments, unsigned long), b = va_arg(arguments, unsigned long),

@@ -16,11 +16,13 @@
 
 HOOK char *__palisade_strtok(char *text, const char *delimiters)
 {
+    SITE_HERE();
     return nf_self ? strtok_r(text, delimiters, &nf_self->values.strtok) : strtok(text, delimiters);
 }
 
 HOOK char *__palisade_strerror(int error)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return strerror(error);
     return strerror_r(error, nf_self->values.text, sizeof nf_self->values.text);
@@ -28,6 +30,7 @@ HOOK char *__palisade_strerror(int error)
 
 HOOK char *__palisade_strsignal(int signal)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return strsignal(signal);
     char *text = nf_self->values.text;
@@ -43,6 +46,7 @@ HOOK char *__palisade_strsignal(int signal)
 
 HOOK char *__palisade_inet_ntoa(struct in_addr address)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return inet_ntoa(address);
     inet_ntop(AF_INET, &address, nf_self->values.text, sizeof nf_self->values.text);
@@ -51,11 +55,13 @@ HOOK char *__palisade_inet_ntoa(struct in_addr address)
 
 HOOK char *__palisade_ether_ntoa(const struct ether_addr *address)
 {
+    SITE_HERE();
     return nf_self ? ether_ntoa_r(address, nf_self->values.text) : ether_ntoa(address);
 }
 
 HOOK struct ether_addr *__palisade_ether_aton(const char *text)
 {
+    SITE_HERE();
     return nf_self ? ether_aton_r(text, (struct ether_addr *)nf_self->values.text)
                    : ether_aton(text);
 }
@@ -64,6 +70,7 @@ HOOK struct ether_addr *__palisade_ether_aton(const char *text)
 
 HOOK int __palisade_vasprintf(char **out, const char *format, va_list arguments)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return vasprintf(out, format, arguments);
     va_list again;
@@ -86,17 +93,20 @@ HOOK int __palisade_vasprintf(char **out, const char *format, va_list arguments)
 
 HOOK int __palisade_asprintf(char **out, const char *format, ...)
 {
+    SITE_HERE();
     ASPRINTF(out, format);
 }
 
 HOOK int __palisade___asprintf_chk(char **out, int flag, const char *format, ...)
 {
+    SITE_HERE();
     (void)flag;
     ASPRINTF(out, format);
 }
 
 HOOK int __palisade___vasprintf_chk(char **out, int flag, const char *format, va_list arguments)
 {
+    SITE_HERE();
     (void)flag;
     return __palisade_vasprintf(out, format, arguments);
 }

@@ -18,22 +18,26 @@
 
 HOOK int __palisade_getpid(void)
 {
+    SITE_HERE();
     return nf_self ? NF_PID : getpid();
 }
 
 HOOK int __palisade_getppid(void)
 {
+    SITE_HERE();
     return nf_self ? 1 : getppid();
 }
 
 /* As in Linux, the first thread's is the process's. */
 HOOK pid_t __palisade_gettid(void)
 {
+    SITE_HERE();
     return nf_self ? (pid_t)(NF_PID + nf_self->core.index) : gettid();
 }
 
 HOOK pid_t __palisade_getpgrp(void)
 {
+    SITE_HERE();
     return nf_self ? NF_PID : getpgrp();
 }
 
@@ -51,6 +55,7 @@ ID(getegid, egid)
 
 HOOK int __palisade_getresuid(uid_t *uid, uid_t *euid, uid_t *suid)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getresuid(uid, euid, suid);
     *uid = IMAGE->values.identity.uid;
@@ -61,6 +66,7 @@ HOOK int __palisade_getresuid(uid_t *uid, uid_t *euid, uid_t *suid)
 
 HOOK int __palisade_getresgid(gid_t *gid, gid_t *egid, gid_t *sgid)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getresgid(gid, egid, sgid);
     *gid = IMAGE->values.identity.gid;
@@ -73,6 +79,7 @@ HOOK int __palisade_getresgid(gid_t *gid, gid_t *egid, gid_t *sgid)
 
 HOOK int __palisade_uname(struct utsname *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return uname(out);
     VALUE_BYTES(nf_self, "uname", out, sizeof *out, uname(out));
@@ -81,6 +88,7 @@ HOOK int __palisade_uname(struct utsname *out)
 
 HOOK int __palisade_gethostname(char *name, size_t bytes)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return gethostname(name, bytes);
     struct utsname machine = {0};
@@ -94,6 +102,7 @@ HOOK int __palisade_gethostname(char *name, size_t bytes)
 
 HOOK long __palisade_sysconf(int name)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return sysconf(name);
     return LOGGED(nf_self, "sysconf", NOT_EXPECTED, sysconf(name));
@@ -101,27 +110,32 @@ HOOK long __palisade_sysconf(int name)
 
 HOOK int __palisade_get_nprocs(void)
 {
+    SITE_HERE();
     return nf_self ? (int)LOGGED(nf_self, "get_nprocs", 1, get_nprocs()) : get_nprocs();
 }
 
 HOOK int __palisade_get_nprocs_conf(void)
 {
+    SITE_HERE();
     return nf_self ? (int)LOGGED(nf_self, "get_nprocs_conf", 1, get_nprocs_conf())
                    : get_nprocs_conf();
 }
 
 HOOK long __palisade_gethostid(void)
 {
+    SITE_HERE();
     return nf_self ? LOGGED(nf_self, "gethostid", 0, gethostid()) : gethostid();
 }
 
 HOOK int __palisade_sched_getcpu(void)
 {
+    SITE_HERE();
     return nf_self ? (int)LOGGED(nf_self, "sched_getcpu", 0, sched_getcpu()) : sched_getcpu();
 }
 
 HOOK int __palisade_getcpu(unsigned int *cpu, unsigned int *node)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getcpu(cpu, node);
     unsigned int both[2] = {0, 0};
@@ -138,6 +152,7 @@ HOOK int __palisade_getcpu(unsigned int *cpu, unsigned int *node)
 
 HOOK int __palisade_sysinfo(struct sysinfo *out)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return sysinfo(out);
     VALUE_BYTES(nf_self, "sysinfo", out, sizeof *out, sysinfo(out));
@@ -146,6 +161,7 @@ HOOK int __palisade_sysinfo(struct sysinfo *out)
 
 HOOK int __palisade_getloadavg(double *averages, int count)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getloadavg(averages, count);
     double three[3] = {0};
@@ -158,6 +174,7 @@ HOOK int __palisade_getloadavg(double *averages, int count)
 
 HOOK unsigned long __palisade_getauxval(unsigned long type)
 {
+    SITE_HERE();
     if (nf_self == NULL)
         return getauxval(type);
     switch (type) {
