@@ -14,7 +14,7 @@
 
 #define NOTICE_STEPS_MAX 30u
 #define PIECES_UNDER_WAY 12u
-#define STILL_STEPS_MAX 6000u
+#define STILL_NS 2000000000
 
 static uint32_t under_way(const struct controls *controls)
 {
@@ -60,7 +60,7 @@ static void follow(struct world *world)
     standby->process->departed = backup->fed.tainted;
     process_replay_begin(standby->process, &backup->fed.mark, backup->fed.nf, inputs);
     control_push(&standby->process->output.from)->kind = CONTROL_FOLLOW;
-    standby->still = 0;
+    standby->moved_ns = world->now_ns;
     tell_master(world, 1);
     world->totals->follows++;
 }
@@ -129,7 +129,7 @@ void world_standby_progress(struct world *world, const struct process *process,
         return; /* from before its cut */
     if (log_feed_progress(&standby->feed, control->progress) < 0)
         progress_refused(standby, control->progress);
-    standby->still = 0;
+    standby->moved_ns = world->now_ns;
 }
 
 void world_standby_image(struct world *world, const struct process *process,
@@ -314,11 +314,12 @@ static bool stands_still(struct world *world)
 {
     struct hot_standby *standby = &world->standby;
 
-    if (!standby->following.follows || standby->process == NULL || ++standby->still % 64 != 0)
+    if (!standby->following.follows || standby->process == NULL ||
+        !random_percent(&world->random, 2))
         return false;
     if (log_feed_lag(&standby->feed, world->ol).events == 0)
-        standby->still = 0;
-    if (standby->still < STILL_STEPS_MAX)
+        standby->moved_ns = world->now_ns;
+    if (world->now_ns - standby->moved_ns < STILL_NS)
         return false;
     world->totals->stood_still++;
     return true;

@@ -56,7 +56,7 @@ struct hot_standby {
     struct log_feed feed; /* a cold backup's, too, in a takeover */
     uint32_t noticed_in;  /* steps until it notices that the standby is gone; 0: it is not */
     bool departed;        /* that said that it departed */
-    uint32_t still;
+    int64_t moved_ns;     /* it told of progress, or had nothing to do */
     /* the IL's */
     struct process *copied;
     /* nobody's: a standby departed, and no snapshot of the master became the base since */
