@@ -134,18 +134,13 @@ sim_edit(mutant-r17-truncate input_log.c "epoch != il->epoch || il->claimant == 
 sim_edit(mutant-g1-cover output_log.c
   "positions_get(&ol->received, t) < vor.at[t]" "positions_get(&ol->received, t) + 1 < vor.at[t]")
 # R3: a piece of a log says that events are there whose bytes are not; or that were not received
-# whole; or says so only when nothing more is there to come, or wants to send what nobody can use up
+# whole; or says so only when nothing more is there to come
 sim_edit(mutant-r3-piece log_feed.c "stored_log_reached(stored, at + length);" "stored->received;")
 sim_edit(mutant-r3-whole stored_log.c
   "return reached < log->received ? reached : log->received;" "return reached;")
 sim_edit(mutant-r3-late stored_log.c "if (beyond == 0)\n        return log->base;" "return log->base;")
-sim_edit(mutant-r3-rest log_feed.c
-  "thread->to < stored->received ? stream_length(thread, stored) - thread->sent : 0;"
-  "stream_length(thread, stored) - thread->sent;")
-# A backup is sent more than it has room for; what it is still reading is overwritten
+# A backup is sent more than it has room for
 sim_edit(mutant-feed-credit log_feed.c "left < room ? left : room;" "left;")
-sim_edit(mutant-feed-consumed event.c
-  "return __atomic_load_n(&reader->consumed, __ATOMIC_ACQUIRE);" "return reader->offset;")
 # G3: the cut is taken before the rest of the logs is there
 sim_edit_user(mutant-g3-rest replay.c "return log_is_there(process);" "return true;")
 # R14: a replayed output is not kept; only until the next piece of log

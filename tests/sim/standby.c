@@ -351,6 +351,7 @@ void world_standby_step(struct world *world)
         world_control_input(world, process);
     if (random_percent(random, world->standby_percent))
         act(world, process);
-    if (process->noticed || (lost_a_logger(world, process) && random_percent(random, 5)))
+    if (process->noticed ||
+        (lost_a_logger(world, process) && random_below(random, 1000) < world->notice_permille))
         world_standby_ends(world);
 }

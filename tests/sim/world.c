@@ -48,8 +48,9 @@ static void world_create(struct world *world, uint64_t seed)
     world->ship_percent = random_range(random, 2, 20);
     world->hot_percent = hot[random_below(random, 4)];
     world->standby_percent = standby_percent[random_below(random, 4)];
+    world->notice_permille = random_percent(random, 30) ? 2 : 50;
     world->lag_bytes = lags[random_below(random, 4)];
-    world->plant_rate = random_percent(random, 5) ? random_range(random, 1, 30) : 0;
+    world->plant_rate = random_percent(random, 12) ? random_range(random, 1, 30) : 0;
 
     uint32_t epoch, threads = random_range(random, 2, SIM_THREADS_MAX);
     oracle_reset(world->oracle, threads);

@@ -106,7 +106,7 @@ struct world {
     bool careful;                 /* nobody dies but where all are protected */
     bool output_bare, input_bare; /* a logger died, and no base of its successor yet (G7) */
     bool draining;
-    uint32_t hot_percent, standby_percent, plant_rate; /* of 10,000 */
+    uint32_t hot_percent, standby_percent, notice_permille, plant_rate; /* of 10,000 */
     uint64_t lag_bytes;
     uint32_t partition_rate, input_percent, snapshot_permille, ship_percent,
         others_percent; /* steps of others than the last who came */
