@@ -88,11 +88,13 @@ struct thread_run {
     _Atomic uint32_t wake;                /* futex: inputs, log or output room */
     _Atomic(_Atomic uint32_t *) waits_on; /* futex of a safe_wait: a signal wakes it */
     _Atomic uint64_t accepts;             /* signals that would end or interrupt its wait */
-    _Atomic uint32_t tid;   /* futex; 0 until its thread runs, which thread_spawn waits for */
-    _Atomic uint32_t polls; /* asleep in poll: write to wake_fd as well */
-    int wake_fd;            /* eventfd + 1, made when first needed */
-    uint32_t pinned;        /* in a hook that is not restartable: waits are not safe */
-    uint8_t *tcb;           /* thread pointer: the program's TLS ends here */
+    _Atomic uint32_t tid;         /* futex; 0 until its thread runs, which thread_spawn waits for */
+    _Atomic uint32_t polls;       /* asleep in poll: write to wake_fd as well */
+    int wake_fd;                  /* eventfd + 1, made when first needed */
+    uint32_t pinned;              /* in a hook that is not restartable: waits are not safe */
+    _Atomic(const char *) inside; /* replay: it waits in this call, where it is not safe */
+    _Atomic uint32_t inside_waits; /* times */
+    uint8_t *tcb;                  /* thread pointer: the program's TLS ends here */
     /* its waits for room: in the two rings, the queue of effects, a socket's backlog */
     struct stall log_full, outputs_full, effects_full, socket_full;
 };

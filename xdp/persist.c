@@ -7,18 +7,39 @@
 
 #define ROUND_NS 1000000
 
-struct writing {
+/* One at a time. A takeover goes on as soon as it has ended, not when its thread is gone, too. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
     struct epoch_file *file;
     struct epoch_state state;
+    bool done;
     int error;
-};
+} writing = {.lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
 
-static void *write_it(void *context)
+static void *write_it(void *unused)
 {
-    struct writing *writing = context;
-
-    writing->error = epoch_file_write(writing->file, writing->state);
+    (void)unused;
+    int error = epoch_file_write(writing.file, writing.state);
+    pthread_mutex_lock(&writing.lock);
+    writing.error = error;
+    writing.done = true;
+    pthread_cond_signal(&writing.ended);
+    pthread_mutex_unlock(&writing.lock);
     return NULL;
+}
+
+static bool written_by(int64_t until_ns)
+{
+    const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    int error = 0;
+
+    pthread_mutex_lock(&writing.lock);
+    while (!writing.done && error == 0)
+        error = pthread_cond_clockwait(&writing.ended, &writing.lock, CLOCK_MONOTONIC, &until);
+    bool done = writing.done;
+    pthread_mutex_unlock(&writing.lock);
+    return done;
 }
 
 static void heartbeats(struct logger *logger)
@@ -34,13 +55,15 @@ static void heartbeats(struct logger *logger)
 int epoch_persist(struct logger *logger, struct epoch_file *file, struct epoch_state state,
                   void (*meanwhile)(struct logger *logger))
 {
-    struct writing writing = {.file = file, .state = state};
-    struct timespec until;
     pthread_t thread;
     int64_t beaten_ns = logger->now_ns;
 
-    if (pthread_create(&thread, NULL, write_it, &writing)) /* then without heartbeats */
+    writing.file = file;
+    writing.state = state;
+    writing.done = false;
+    if (pthread_create(&thread, NULL, write_it, NULL)) /* then without heartbeats */
         return epoch_file_write(file, state);
+    pthread_detach(thread);
     do {
         logger->now_ns = logger_clock_ns();
         if (meanwhile)
@@ -49,9 +72,7 @@ int epoch_persist(struct logger *logger, struct epoch_file *file, struct epoch_s
             heartbeats(logger);
             beaten_ns = logger->now_ns;
         }
-        until.tv_sec = (logger->now_ns + ROUND_NS) / 1000000000;
-        until.tv_nsec = (logger->now_ns + ROUND_NS) % 1000000000;
-    } while (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until));
+    } while (!written_by(logger->now_ns + ROUND_NS));
     logger->now_ns = logger_clock_ns();
     return writing.error;
 }

@@ -55,10 +55,11 @@ def protected_ns(gateway, kill_ns):
         return _first(ol, "protected", kill_ns)
     # The output logger does not hear of it. What was committed under the dead one is no base for a
     # takeover (R16): the first one is that is committed after both have its successor.
-    joined = [_first(gateway.input_logger.journal, "welcome", kill_ns, role="backup"),
-              _first(gateway.master.journal, "logger_back", kill_ns, logger=LOGGER_WORDS["il"])]
-    event = "follows" if gateway.backup.standby == "hot" else "image_committed"
-    return None if None in joined else _first(ol, event, max(joined))
+    back = _first(gateway.master.journal, "logger_back", kill_ns, logger=LOGGER_WORDS["il"])
+    if gateway.backup.standby == "hot":  # it asks its successor for the packets since that base
+        return _first(gateway.backup.journal, "follows", back)
+    joined = _first(gateway.input_logger.journal, "welcome", kill_ns, role="backup")
+    return _first(ol, "image_committed", max(back, joined)) if back and joined else None
 
 
 def figures(gateway, kill_ns):
@@ -157,18 +158,18 @@ def _logs(counters):
 def _all_counters(gateway):
     """The loggers', the master's shortly before its death, and of who took over; without a
     takeover, the master's and the backup's now."""
-    counters = {"input-logger": _asked(gateway.input_logger),
-                "output-logger": _asked(gateway.output_logger)}
+    counters = {"input-logger": asked(gateway.input_logger),
+                "output-logger": asked(gateway.output_logger)}
     if gateway.victim == "master":
-        counters["backup"] = _asked(gateway.heir)
+        counters["backup"] = asked(gateway.heir)
         counters["master"] = bare(gateway.fallen.journal.last("counters") or {})
     else:
-        counters["backup"] = _asked(gateway.backup)
-        counters["master"] = _asked(gateway.master)
+        counters["backup"] = asked(gateway.backup)
+        counters["master"] = asked(gateway.master)
     return counters
 
 
-def _asked(part):
+def asked(part):
     """Asks for the counters and waits a moment for them."""
     if part is None or not part.running():
         return {}

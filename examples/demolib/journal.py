@@ -30,6 +30,9 @@ class Journal:
                 return entry
         return None
 
+    def all(self, event):
+        return [entry for entry in self.read() if entry["event"] == event]
+
     def last(self, event):
         return next((e for e in reversed(self.read()) if e["event"] == event), None)
 

@@ -12,6 +12,7 @@ from .processes import Process, cpu_s
 from .topology import logger_address
 
 SNAPSHOT_MS = 200
+LAG_SMALL_BYTES = 4096  # of log: what a standby that keeps up may have before it
 BUSY = 67  # STATUS_BUSY of runtime/core/status.h
 LOGGERS = {"il": "input-logger", "ol": "output-logger"}
 # What --kill takes: how the victim is called in sentences. {} is the function.
@@ -227,3 +228,13 @@ class Hot(Cold):
     """Mode hot: the backup replays while the master lives. Who takes over needs only the rest."""
 
     standby = "hot"
+
+    def wait_ready(self):
+        super().wait_ready()
+        wait_until("the backup follows", self.caught_up, self.processes())
+
+    def caught_up(self):
+        """The backup follows and is not behind."""
+        standby = account.asked(self.output_logger).get("standby", {})
+        return (self.backup.journal.find("follows") is not None and standby.get("follows", False)
+                and standby["lag_bytes"] <= LAG_SMALL_BYTES)

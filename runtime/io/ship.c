@@ -213,10 +213,11 @@ bool ship_image(void)
     if (snapshot_state() != SNAPSHOT_COMMITTING)
         return true;
     const struct snapshot_figures *figures = snapshot_figures();
-    journal_event(io.journal, "snapshot", "{s:I,s:I,s:I,s:I,s:I}", "number",
+    journal_event(io.journal, "snapshot", "{s:I,s:I,s:I,s:I,s:I,s:I}", "number",
                   (json_int_t)figures->number, "pause_ns", (json_int_t)figures->pause_ns, "copy_ns",
                   (json_int_t)figures->copy_ns, "bytes", (json_int_t)figures->bytes,
-                  "shipped_bytes", (json_int_t)figures->shipped_bytes);
+                  "shipped_bytes", (json_int_t)figures->shipped_bytes, "let_go",
+                  (json_int_t)figures->let_go);
     return true;
 }
 

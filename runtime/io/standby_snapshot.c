@@ -3,15 +3,16 @@
  * forget what lies before. So the master makes none.
  *
  * Replay stands still while the barrier is up, and what a takeover then has to catch up is outage:
- * the barrier is lowered as soon as it cannot succeed, more rarely tried again after each failure,
- * and for a takeover at once.
+ * the barrier is lowered while it cannot succeed, more rarely tried again after each failure, and
+ * for a takeover at once.
  */
+#include "fault/fault.h"
 #include "io/io.h"
 #include "replay/inputs.h"
 #include "snapshot/snapshot.h"
 
 #define RETRY_FIRST_NS 1000000
-#define RETRY_MOST_NS 100000000
+#define RETRY_MOST_NS 200000000 /* one that lags far behind has better things to do */
 /* A logger that fills up may want one after the other: a fifth of the time at most. */
 #define WANTED_NS 10000000
 #define WANTED_COPIES 4
@@ -44,8 +45,8 @@ void standby_snapshot_wanted(void)
 
 static void given_up(void)
 {
-    journal_event(io.journal, "snapshot_given_up", "{s:I}", "ns",
-                  (json_int_t)(io.now_ns - standby.begun_ns));
+    journal_event(io.journal, "snapshot_given_up", "{s:I,s:s}", "ns",
+                  (json_int_t)(io.now_ns - standby.begun_ns), "for", snapshot_stuck_in());
     io.next_snapshot_ns = io.now_ns + standby.retry_ns;
     standby.retry_ns = standby.retry_ns < RETRY_MOST_NS / 2 ? 2 * standby.retry_ns : RETRY_MOST_NS;
 }
@@ -91,10 +92,12 @@ void standby_snapshot_committed(uint64_t number)
 {
     if (!snapshot_committed(number))
         return;
+    fault_point(FAULT_BACKUP_COMMITTED);
     struct message message = {.kind = MESSAGE_TRUNCATE,
                               .epoch = io.epoch,
                               .number = {.number = snapshot_mark()->inputs_from}};
     int error = io.il_line ? lifeline_send(io.il_line, &message) : 0;
     if (error)
         logger_broken(INPUT_LOGGER, error);
+    fault_point(FAULT_BACKUP_TRUNCATED);
 }

@@ -17,7 +17,6 @@ static struct {
     pthread_cond_t progress;
     _Atomic uint64_t generation; /* of progress */
     _Atomic uint32_t waiting;    /* threads that found nothing to do in this generation */
-    _Atomic uint32_t inside;     /* that wait, for whatever, where no snapshot can be taken */
     uint32_t living;
     uint64_t stirs; /* times everybody was made to ask again */
     /* Threads whose log ends, for which only more of it is news: whoever brings it takes them out.
@@ -120,12 +119,15 @@ static bool is_safe(const struct nf_thread *thread, enum replay_place place)
     return place == REPLAY_SAFE && run_of(thread)->pinned == 0;
 }
 
-static void wait_begin(struct nf_thread *thread, enum replay_place place)
+static void wait_begin(struct nf_thread *thread, enum replay_place place, const char *what)
 {
-    if (is_safe(thread, place))
+    struct thread_run *run = run_of(thread);
+    if (is_safe(thread, place)) {
         safe_enter(thread);
-    else
-        atomic_fetch_add(&replay.inside, 1);
+    } else {
+        atomic_fetch_add(&run->inside_waits, 1);
+        atomic_store(&run->inside, what);
+    }
 }
 
 static void wait_end(struct nf_thread *thread, enum replay_place place)
@@ -133,12 +135,7 @@ static void wait_end(struct nf_thread *thread, enum replay_place place)
     if (is_safe(thread, place))
         safe_leave(thread);
     else
-        atomic_fetch_sub(&replay.inside, 1);
-}
-
-uint32_t replay_inside(void)
-{
-    return atomic_load(&replay.inside);
+        atomic_store(&run_of(thread)->inside, NULL);
 }
 
 void replay_wait_log(struct nf_thread *thread)
@@ -146,7 +143,7 @@ void replay_wait_log(struct nf_thread *thread)
     const struct log_reader *reader = &run_of(thread)->reader;
     while (process_mode() == MODE_REPLAY &&
            thread->core.position >= __atomic_load_n(&reader->end, __ATOMIC_ACQUIRE)) {
-        wait_begin(thread, REPLAY_SAFE);
+        wait_begin(thread, REPLAY_SAFE, "a call that sends");
         wait_for_log(thread);
         wait_end(thread, REPLAY_SAFE);
     }
@@ -174,7 +171,7 @@ void replay_wait(struct nf_thread *thread, uint64_t look, enum event event, cons
 {
     if (event == EVENT_DIVERGED)
         departure_tell(thread, what);
-    wait_begin(thread, place);
+    wait_begin(thread, place, what);
     if (event == EVENT_END)
         wait_for_log(thread);
     else

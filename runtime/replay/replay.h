@@ -75,8 +75,6 @@ void replay_log_grown(uint32_t thread);
 void replay_final(void);
 /* True once all logs are there and every living thread waits. */
 bool replay_quiescent(void);
-/* Threads that wait where no snapshot can be taken. */
-uint32_t replay_inside(void);
 /* Are all threads at the end of their logs? Does none move, though some are not? More of the logs
  * may help both. */
 bool replay_idle(void);

@@ -30,6 +30,10 @@ static struct {
     enum snapshot_state state;
     bool whole;
     uint64_t next_number;
+    bool lowered; /* replay: until who waited inside a call for who is parked has gone on */
+    uint32_t waits_seen[THREADS_MAX];
+    const char *stuck_in;          /* what somebody waited in */
+    uint32_t let_go;               /* times */
     int64_t raised_ns, patient_ns; /* the barrier; since when threads only compute */
     struct region regions[REGIONS_MAX];
     uint32_t region_count;
@@ -126,35 +130,82 @@ const struct snapshot_mark *snapshot_pending(void)
 
 /* ---- barrier and copy ---- */
 
-/* Points of whoever reigns: a standby does not come by. */
-static void master_point(enum fault point)
+/* The step exists for whoever reigns, and for a standby that follows. */
+static void point(enum fault master, enum fault standby)
 {
-    if (process_mode() == MODE_RECORD)
-        fault_point(point);
+    fault_point(process_mode() == MODE_RECORD ? master : standby);
 }
 
 void snapshot_begin(int64_t now)
 {
     ASSERT(snapshot.state == SNAPSHOT_IDLE);
     snapshot.raised_ns = snapshot.patient_ns = now;
+    snapshot.stuck_in = NULL;
+    snapshot.lowered = false;
+    snapshot.let_go = 0;
     snapshot.state = SNAPSHOT_BARRIER;
     process_set_barrier(true);
-    master_point(FAULT_MASTER_BARRIER);
+    point(FAULT_MASTER_BARRIER, FAULT_BACKUP_BARRIER);
 }
 
-static uint32_t unsafe_threads(void)
+static bool is_unsafe(uint32_t t)
 {
-    uint32_t unsafe = 0;
-    for (uint32_t t = 0; t < __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE); t++)
-        unsafe += atomic_load(&IMAGE->threads[t].lifecycle) != THREAD_EXITED &&
-                  !atomic_load(&process.runs[t].safe);
-    return unsafe;
+    return atomic_load(&IMAGE->threads[t].lifecycle) != THREAD_EXITED &&
+           !atomic_load(&process.runs[t].safe);
 }
 
+static bool all_safe(void)
+{
+    for (uint32_t t = 0; t < __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE); t++)
+        if (is_unsafe(t))
+            return false;
+    return true;
+}
+
+static const char *inside(uint32_t t)
+{
+    return atomic_load(&process.runs[t].inside);
+}
+
+/* Replay: all that are not safe wait, most probably for who is. */
 static bool stuck(void)
 {
-    uint32_t unsafe = unsafe_threads();
-    return process_mode() == MODE_REPLAY && unsafe > 0 && unsafe == replay_inside();
+    const char *where = NULL;
+    for (uint32_t t = 0; t < __atomic_load_n(&IMAGE->thread_count, __ATOMIC_ACQUIRE); t++) {
+        const char *what = inside(t);
+        if (!is_unsafe(t))
+            continue;
+        if (what == NULL)
+            return false;
+        where = what;
+    }
+    if (where)
+        snapshot.stuck_in = where;
+    return where != NULL;
+}
+
+/* The barrier is lowered until those who waited when it was have gone on, or wait anew. */
+static void lower(void)
+{
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        snapshot.waits_seen[t] = inside(t) ? atomic_load(&process.runs[t].inside_waits) : 0;
+    snapshot.lowered = true;
+    snapshot.let_go++;
+    process_set_barrier(false);
+}
+
+static bool still_wait(void)
+{
+    for (uint32_t t = 0; t < THREADS_MAX; t++)
+        if (snapshot.waits_seen[t] && inside(t) &&
+            atomic_load(&process.runs[t].inside_waits) == snapshot.waits_seen[t])
+            return true;
+    return false;
+}
+
+const char *snapshot_stuck_in(void)
+{
+    return snapshot.stuck_in ? snapshot.stuck_in : "no call";
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -257,8 +308,7 @@ bool snapshot_give_up(int64_t now)
     /* The others would only fill their logs, too, and it may be this snapshot that makes room. */
     if (snapshot_logs_full())
         snapshot.patient_ns = now;
-    if (snapshot.state != SNAPSHOT_BARRIER ||
-        (now - snapshot.patient_ns < BARRIER_PATIENCE_NS && !stuck()))
+    if (snapshot.state != SNAPSHOT_BARRIER || now - snapshot.patient_ns < BARRIER_PATIENCE_NS)
         return false;
     snapshot.state = SNAPSHOT_IDLE;
     process_set_barrier(false);
@@ -268,7 +318,19 @@ bool snapshot_give_up(int64_t now)
 bool snapshot_ready(void)
 {
     ASSERT(snapshot.state == SNAPSHOT_BARRIER);
-    return unsafe_threads() == 0;
+    if (snapshot.lowered) {
+        if (still_wait())
+            return false;
+        snapshot.lowered = false;
+        snapshot.raised_ns = now_ns();
+        process_set_barrier(true);
+        return false;
+    }
+    if (all_safe())
+        return true;
+    if (stuck())
+        lower();
+    return false;
 }
 
 void snapshot_copy(struct input_claim next, enum snapshot_logs logs)
@@ -291,12 +353,13 @@ void snapshot_copy(struct input_claim next, enum snapshot_logs logs)
                region.end - region.start);
         bytes += region.end - region.start;
     }
-    master_point(FAULT_MASTER_COPIED);
+    point(FAULT_MASTER_COPIED, FAULT_BACKUP_COPIED);
     process_set_barrier(false);
     int64_t now = now_ns();
     snapshot.figures = (struct snapshot_figures){.number = snapshot.mark.number,
                                                  .pause_ns = now - snapshot.raised_ns,
                                                  .copy_ns = now - stopped,
+                                                 .let_go = snapshot.let_go,
                                                  .bytes = bytes};
     snapshot.state = SNAPSHOT_SHIPPING;
     snapshot.begun = false;
@@ -363,7 +426,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
                                                 .description = snapshot.description}};
         error = send(context, &begin);
         snapshot.begun = true;
-        master_point(FAULT_MASTER_IMAGE_BEGIN);
+        point(FAULT_MASTER_IMAGE_BEGIN, FAULT_BACKUP_IMAGE_BEGIN);
     }
     /* A bounded slice, so that packets do not wait for a large comparison. */
     for (uint32_t slice = 0; slice < 8 && error == 0; slice++) {
@@ -371,7 +434,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
         uint32_t pages = next_pages(IMAGE_PAGES_MAX, &start);
         if (pages) {
             error = send_pages(start, pages, send, context);
-            master_point(FAULT_MASTER_PAGES);
+            point(FAULT_MASTER_PAGES, FAULT_BACKUP_PAGES_SENT);
             if (room < pages * 4096ul)
                 break;
             room -= pages * 4096ul;
@@ -380,7 +443,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
             struct message end = {.kind = MESSAGE_IMAGE_END,
                                   .number = {.number = snapshot.mark.number}};
             error = error ? error : send(context, &end);
-            master_point(FAULT_MASTER_IMAGE_END);
+            point(FAULT_MASTER_IMAGE_END, FAULT_BACKUP_IMAGE_END);
             snapshot.state = SNAPSHOT_COMMITTING;
             snapshot.whole = false;
             break;

@@ -19,6 +19,7 @@ struct snapshot_figures {
     uint64_t number;
     int64_t pause_ns; /* barrier raised to threads released */
     int64_t copy_ns;  /* of that, with all threads stopped */
+    uint32_t let_go;  /* times that the barrier was lowered meanwhile, in replay */
     uint64_t bytes;   /* in the image */
     uint64_t shipped_bytes;
 };
@@ -35,7 +36,10 @@ enum snapshot_state snapshot_state(void);
 
 /* Raises the barrier. */
 void snapshot_begin(int64_t now);
-/* In SNAPSHOT_BARRIER: are all threads safe? They stay so until snapshot_copy. */
+/*
+ * In SNAPSHOT_BARRIER: are all threads safe? They stay so until snapshot_copy. In replay, when all
+ * that are not wait, most probably for who is, it lowers the barrier for as long as that lasts.
+ */
 bool snapshot_ready(void);
 /* What becomes of the logs at the barrier. */
 enum snapshot_logs {
@@ -52,10 +56,11 @@ void snapshot_copy(struct input_claim next, enum snapshot_logs logs);
 const struct snapshot_mark *snapshot_mark(void);
 /*
  * In SNAPSHOT_BARRIER for too long: lowers the barrier, back to SNAPSHOT_IDLE; true then. A thread
- * that comes to no wait may itself be spinning for one that is held at the barrier. In replay at
- * once when all that are not safe wait: most probably for who is.
+ * that comes to no wait may itself be spinning for one that is held at the barrier.
  */
 bool snapshot_give_up(int64_t now);
+/* In replay: the call that somebody waited in last when the barrier was lowered for it. */
+const char *snapshot_stuck_in(void);
 /* Does a thread wait for room in its log, that is, for the output logger? */
 bool snapshot_logs_full(void);
 /*

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 
-from demolib.gateway import Program
+from demolib.gateway import Program, wait_until
 from demolib.processes import ProcessDied
 from demolib.protected import Cold
 from demolib.refuse import Refusal
@@ -14,15 +14,16 @@ from stage import Broken, expect
 from torture_tests import Load, Tortured
 
 DIVERGED = 74
-SECONDS, RATE = 1.5, 200
+SECONDS, RATE, QUIET_S = 1.5, 200, 5
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torture", "diverge.c")
 
 
 class Planted(Tortured):
     """torture/diverge; the processes of the two seats have another $PALISADE_PLANTED."""
 
-    def __init__(self, topology, programs, way):
-        self.settings = {"snapshot_ms": 0}  # one base, before the first packet
+    def __init__(self, topology, programs, way, standby):
+        # By time no snapshots: one base, before the first packet.
+        self.settings = {"snapshot_ms": 0, "standby": standby}
         self.arguments = ()
         Cold.__init__(self, topology, programs,
                       Program("diverge", (*self.names, way), "", self.ports))
@@ -37,24 +38,25 @@ def marked_line():
         return next(number for number, line in enumerate(source, 1) if "departs here" in line)
 
 
-def departure(way):
+def planted(way, standby, conduct):
+    """A test: `conduct` gets the gateway, ready, and a function that starts the load."""
     def test(stage):
         stage.program("diverge")
         topology = Topology(palisade=True)
-        gateway = load = None
+        gateway, loads = None, []
+
+        def begin():
+            loads.append(Load(topology, 1, RATE))
+            return loads[0]
+
         try:
-            gateway = Planted(topology, stage.programs, way)
+            gateway = Planted(topology, stage.programs, way, standby)
             gateway.wait_ready()
-            load = Load(topology, 1, RATE)
-            time.sleep(SECONDS)
-            gateway.kill()
-            status, said = gateway.backup.ended(60), gateway.backup.said()
-            answered = {a["worker"] for _, _, a in load.answers}
-            return verdict(way, status, said, gateway.backup.journal, answered)
+            return conduct(gateway, begin, way)
         except (Refusal, ProcessDied) as failure:
             raise Broken(str(failure)) from None
         finally:
-            if load is not None:
+            for load in loads:
                 load.ended = True
                 load.thread.join()
             for part in gateway.processes() if gateway is not None else []:
@@ -65,9 +67,53 @@ def departure(way):
     return test
 
 
-def verdict(way, status, said, journal, answered):
+def cold(gateway, begin, way):
+    """The takeover replays: it ends there."""
+    load = begin()
+    time.sleep(SECONDS)
+    gateway.kill()
+    status, said = gateway.backup.ended(60), gateway.backup.said()
     expect(status == DIVERGED, f"status {status}: {said[-400:]}")
+    answered = {a["worker"] for _, _, a in load.answers}
     expect(answered == {0, 1}, f"only lanes {answered} answered")
+    journal = gateway.backup.journal
+    expect(journal.find("live") is None, "a diverged backup went live")
+    return caught(way, said, journal)
+
+
+def hot(gateway, begin, way):
+    """A standby sees it while the master lives, starts over from a snapshot of the master, and takes
+    over only from one after which nothing differed."""
+    journal, everybody = gateway.backup.journal, gateway.living()
+    wait_until("the standby follows", lambda: journal.find("follows"), everybody)
+    load = begin()
+    wait_until("the standby departs", lambda: journal.find("diverged"), everybody)
+    count = len(load.answers)
+    wait_until("the master answers on", lambda: len(load.answers) > count + RATE // 4, everybody)
+    load.sending = False
+    load_end_ns = time.monotonic_ns()
+    wait_until("the standby follows a master at rest",
+               lambda: follows_quietly(journal, load_end_ns), everybody)
+    expect(journal.find("live") is None, "a standby went live beside its master")
+    figure = caught(way, gateway.backup.said(), journal)
+    base = journal.last("follows")["base"]
+    expect(base > journal.find("follows")["base"], f"it follows from base {base} again")
+    departures = sum(event["event"] == "diverged" for event in journal.read())
+    gateway.kill()
+    wait_until("it takes over", lambda: journal.find("live"), [gateway.backup])
+    load.sending, count = True, len(load.answers)
+    wait_until("it answers", lambda: len(load.answers) > count, [gateway.backup])
+    return f"{figure}, {departures} departures"
+
+
+def follows_quietly(journal, since_ns):
+    """Nothing was sent any more, and nothing found."""
+    last = [event for event in journal.read() if event["event"] in ("follows", "diverged")][-1]
+    return last["event"] == "follows" and \
+        time.monotonic_ns() > max(last["t_ns"], since_ns) + QUIET_S * 10**9
+
+
+def caught(way, said, journal):
     where = f"send at diverge.c:{marked_line()} (serve)"
     for words in ("replay departs from the log: thread ", ", position ", where,
                   "the packets sent are not the master's", "UDP 10.77.0.", "162 bytes"):
@@ -80,9 +126,10 @@ def verdict(way, status, said, journal, answered):
     expect(any("(serve)" in event["at"] for event in told["before"]), f"the journal says {told}")
     if way != "counter":  # every packet differs: nothing may have passed before
         expect(told["output"] == 1, f"packet {told['output']} was the first to be caught")
-    expect(journal.find("live") is None, "a diverged backup went live")
     return f"packet {told['output']} of thread {told['thread']}"
 
 
 def tests(_seed):
-    return [(f"diverge-{way}", departure(way)) for way in ("random", "counter", "constant")]
+    return [(f"diverge-{standby}-{way}", planted(way, standby, conduct))
+            for standby, conduct in (("cold", cold), ("hot", hot))
+            for way in ("random", "counter", "constant")]

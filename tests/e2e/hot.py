@@ -10,6 +10,7 @@ from demolib.gateway import wait_until
 from demolib.processes import ProcessDied
 from demolib.refuse import Refusal
 from pressure import Squeezed
+from refusals import Protected
 from rejoin import BOTH, INPUT, OUTPUT, Rejoin, rejoin
 from stage import Broken, expect
 from torture_tests import FAULTS_SHOWN, Run
@@ -33,6 +34,7 @@ BUSY, NO_BACKUP = 67, 75  # of runtime/core/status.h
 LAG_KIB, WINDOW_KIB = 16, 128
 SILENT_S = 2.0  # more than the silence that counts as death
 PATIENCE_S = 20
+IDLE_S, IDLE_SWITCHES = 2, 400
 
 
 def chosen(name):
@@ -219,6 +221,29 @@ class Early(Following):
     gateway_class = EarlyBackup
 
 
+def switches(pid):
+    """Times that its threads slept."""
+    count = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as status:
+            count += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read(),
+                                   re.MULTILINE).group(1))
+    return count
+
+
+def idle(stage):
+    """Nothing passes: a standby that follows sleeps."""
+    with Protected(stage) as protected:
+        backup = protected.start().backup
+        time.sleep(1)
+        before = switches(backup.pid)
+        time.sleep(IDLE_S)
+        backup.require()
+        count = (switches(backup.pid) - before) / IDLE_S
+        expect(count < IDLE_SWITCHES, f"it wakes {count:.0f} times a second")
+        return f"{count:.0f} wake-ups a second"
+
+
 def tests(seed):
     return [(f"slow-seed-{seed}", following(seed, slow, Slowly)),
             (f"paused-seed-{seed}", following(seed, paused)),
@@ -226,4 +251,5 @@ def tests(seed):
             (f"starts-over-seed-{seed}", rejoin(seed, [OUTPUT, INPUT, BOTH], Impatient)),
             (f"again-seed-{seed}", following(seed, again)),
             (f"check-seed-{seed}", following(seed, checked, Check)),
+            ("idle", idle),
             (f"early-seed-{seed}", following(seed, lambda gateway: None, Early))]

@@ -150,6 +150,7 @@ class House:
         self.topology = Topology(palisade=True)
         self.started = self.lives = 0
         self.ol = self.il = self.master = self.backup = self.load = None
+        self.standby, self.own, self.memory_mib = None, (), None  # standby: of the mode
 
     def close(self):
         self.end()
@@ -202,6 +203,8 @@ class House:
         command = [os.path.join(self.programs, f"palisade-{LOGGERS[kind]}"),
                    "--port", "lan=lan", "--port", "wan=wan", "--link", f"{kind}m",
                    "--link", f"{kind}b", "--state", state, "--journal", "JOURNAL", *options]
+        if self.memory_mib:
+            command += ["--memory", str(self.memory_mib)]
         setattr(self, kind, Actor(self, kind, "gate", command, (), fault))
         getattr(self, kind).options = options  # for once more
 
@@ -210,7 +213,9 @@ class House:
         return Actor(self, role, place,
                      [os.path.join(self.programs, self.program), "lan", "wan"],
                      (f"role={role}", f"il=il@{il}", f"ol=ol@{ol}", "journal=JOURNAL",
-                      f"snapshot_ms={SNAPSHOT_MS}", *([f"standby={Cold.standby}"] if role == "backup" else [])), fault)
+                      f"snapshot_ms={SNAPSHOT_MS}",
+                      *([f"standby={self.standby or Cold.standby}"] if role == "backup" else []),
+                      *self.own), fault)
 
     def start_backup(self, fault=None):
         """Where the master is not."""
@@ -266,7 +271,7 @@ class House:
 
     def wait_backup(self):
         """A hot one starts over when a logger dies."""
-        if Cold.standby == "hot":
+        if "hot" in (self.standby, Cold.standby):
             self.wait("the backup follows",
                       lambda: self.backup.journal.find("follows", self.logger_ns))
         else:

@@ -335,7 +335,8 @@ class Doomed(Rejoin):
         faults = check_order(load.answers) + check_chain(load.answers)
         if status != UNREACHABLE or not re.search("died with (it|the input logger)", said):
             faults.append(f"the backup ended with {status}: {said}")
-        if gateway.backup.journal.find("live") or gateway.backup.journal.find("restored"):
+        went = ["live"] if gateway.standby == "hot" else ["live", "restored"]
+        if any(gateway.backup.journal.find(event) for event in went):
             faults.append("it went on")
         return faults, {"answers": len(load.answers), "the backup": said,
                         "after": sum(moment > kill_ns for _, moment, _ in load.answers)}
