@@ -245,7 +245,7 @@ def idle(stage):
 
 
 def tests(seed):
-    return [(f"slow-seed-{seed}", following(seed, slow, Slowly)),
+    return [(f"slow-seed-{seed}", following(seed, slow, Slowly, program="hungry", rate=150)),
             (f"paused-seed-{seed}", following(seed, paused)),
             (f"stopped-seed-{seed}", following(seed, stopped)),
             (f"starts-over-seed-{seed}", rejoin(seed, [OUTPUT, INPUT, BOTH], Impatient)),
