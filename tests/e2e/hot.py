@@ -20,10 +20,10 @@ SENSELESS = re.compile(r"none|off|breaks|witness|report|misfits|refusal|calls|op
                        r"nf-monitor-stops")
 # Each family, each way to die, each step; `tests/run hot` has the rest.
 CHOSEN = re.compile(r"""
-    fault-|fencing-|silence-|pressure-|garbage-cold|control-undisturbed-cold
+    fault-|fencing-cut(-il)?$|silence-|pressure-|garbage-cold
     |kill-(20|master-1|backup-lb|il-ratelimit|ol-monitor)-
-    |nf-(lb|ratelimit|monitor)-kill-1-
-    |torture-(1|hog|twice|undisturbed|locks-1|locks-twice|atomics-1|blocks-1|capture-1|rings-1
+    |nf-lb-kill-1-
+    |torture-(1|twice|undisturbed|locks-1|locks-twice|atomics-1|blocks-1|capture-1|rings-1
              |values-1|values-terminated|files-1|files-twice|files-write-1|files-rename-1
              |parts-plan)(-|$)
     |tunnel-(1|twice|frames)-
@@ -245,7 +245,7 @@ def idle(stage):
 
 
 def tests(seed):
-    return [(f"slow-seed-{seed}", following(seed, slow, Slowly)),
+    return [(f"slow-seed-{seed}", following(seed, slow, Slowly, program="hungry", rate=150)),
             (f"paused-seed-{seed}", following(seed, paused)),
             (f"stopped-seed-{seed}", following(seed, stopped)),
             (f"starts-over-seed-{seed}", rejoin(seed, [OUTPUT, INPUT, BOTH], Impatient)),
