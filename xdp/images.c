@@ -114,6 +114,11 @@ static bool is_committed(const struct image *image)
     return image->committed;
 }
 
+const struct snapshot_mark *images_coming(const struct images *images)
+{
+    return images->last && !images->last->committed ? &images->last->mark : NULL;
+}
+
 void images_abandon(struct images *images)
 {
     chain_cut(images, is_committed);

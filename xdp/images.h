@@ -39,6 +39,8 @@ void images_clear(struct images *images);
 
 size_t images_bytes(const struct images *images);
 uint64_t images_base(const struct images *images); /* number of the last committed one, or 0 */
+/* Of the last one that began and is not committed; NULL: there is none. */
+const struct snapshot_mark *images_coming(const struct images *images);
 
 /* ---- the backup's feed ---- */
 

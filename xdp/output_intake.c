@@ -131,6 +131,11 @@ static int image_message(struct output_logger *ol, struct peer *peer, const stru
             error = output_log_snapshot(ol->log, message->epoch, mark);
         if (!error)
             image_stored(ol, peer, message->number.number);
+        if (error == -ECANCELED) { /* told STANDBY 0 the master makes another one */
+            images_abandon(ol->images);
+            ol->imaging = false;
+            error = 0;
+        }
         break;
     }
     if (error == -ENOSPC || error == -ENOMEM)

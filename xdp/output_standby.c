@@ -13,6 +13,7 @@
  * another's: so when it says that it stands still, by a PROGRESS of none, the master may ship a
  * little all the same.
  */
+#include "core/following.h"
 #include "output_logger.h"
 
 #define FEED_NS 300000 /* logs go together, for each message wakes it */
@@ -38,11 +39,13 @@ static void tell_master(struct output_logger *ol, bool follows)
 static bool may_follow(const struct output_logger *ol)
 {
     const struct peer *backup = ol->backup;
+    const struct following following = {ol->standby.follows, ol->standby.mistrusted};
 
     return ol->reign == REIGN_MASTER && !ol->master->leaving && backup && !backup->leaving &&
-           backup->greeted && backup->standby != STANDBY_COLD && !ol->standby.follows &&
-           !ol->standby.mistrusted && ol->logger->now_ns >= ol->standby.follow_ns &&
-           images_base(ol->images) && images_fed(ol->images);
+           backup->greeted && backup->standby != STANDBY_COLD && rested(ol) &&
+           ol->logger->now_ns >= ol->standby.follow_ns && images_fed(ol->images) &&
+           following_may_begin(&following, ol->log, images_base(ol->images),
+                               images_coming(ol->images));
 }
 
 static void follow(struct output_logger *ol)

@@ -120,6 +120,8 @@ int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
     packet_id from = claim->of != 0 ? claim->from : il->oldest;
     if (claim->of == 0 && other)
         from = il->unsent; /* what another was sent may be in the world already */
+    if (from < il->oldest && il->claimant == claimant)
+        from = il->oldest; /* its standby has shown that it needs none before */
     if (from < il->oldest || from > il->next)
         return -ERANGE;
     il->epoch = epoch;

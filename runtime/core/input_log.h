@@ -34,8 +34,8 @@ struct input_claim {
 /*
  * An NF claims the inputs under `epoch`. -ESTALE when the epoch is older than the reigning one, or
  * equal but of another claimant (R17); -ENODATA when it wants inputs of another incarnation, which
- * died with that (R16); -ERANGE when they are no longer kept. On 0 *claim says what will be fed,
- * and the caller persists the epoch before it sends anything, then feeds the NF.
+ * died with that (R16); -ERANGE when they are no longer kept, but for who reigns already: what its
+ * standby truncated was consumed. On 0 *claim says what will be fed, and the caller persists the epoch before it sends anything, then feeds the NF.
  */
 int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
                     struct input_claim *claim);
@@ -55,7 +55,9 @@ bool input_log_copy_next(const struct input_log *il, struct packet_item *item);
 void input_log_copied(struct input_log *il);
 void input_log_copy_stop(struct input_log *il);
 
-/* A snapshot was committed that needs no input below `first` (from the reigning epoch only). A
+/* A snapshot was committed that needs no input below `first` (from the reigning epoch only). When
+ * it is a standby's that may be more than the reigning NF was sent: it needs none of them either,
+ * for they were consumed before it reigned, and is fed those behind the gap. A
  * standby that was not copied all below by then is no longer copied to (input_log_state). */
 int input_log_truncate(struct input_log *il, uint32_t epoch, packet_id first);
 
