@@ -45,6 +45,8 @@ void link_options(Options &options)
     options.linking = true;
     if (const char *model = getenv("PALISADE_LTO_MODEL"))
         options.model_file = model;
+    if (getenv("PALISADE_LTO_CHECK"))
+        options.check_private = true;
 }
 
 } // namespace palisade

@@ -66,6 +66,7 @@ struct PalisadePass : PassInfoMixin<PalisadePass> {
             return PreservedAnalyses::all();
         }
         unit_emit_remarks(unit);
+        unit_check_accesses(unit);
         unit_retarget_accesses(unit);
         unit_retarget_assembly(unit);
         unit_retarget_calls(unit);

@@ -169,6 +169,8 @@ bool user_model_read(Unit &unit, std::string &error);
 // Retarget.cpp: calls of modelled functions to their hooks, racy accesses to theirs.
 void unit_retarget_calls(Unit &unit);
 void unit_retarget_accesses(Unit &unit);
+// Check.cpp: with options.check_private, what runs in front of each access.
+void unit_check_accesses(Unit &unit);
 // Retarget.cpp: reads options.skip; and afterwards notes what was skipped, or that there was
 // nothing.
 void unit_skips_read(Unit &unit);

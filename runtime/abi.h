@@ -172,6 +172,26 @@ int __palisade_word_recursive_unlock(struct recursive *lock);
 void __palisade_opaque_lock(void *lock);
 void __palisade_opaque_unlock(void *lock);
 
+/*
+ * In units compiled with -palisade-check-private: an access of the report comes next. In a backup
+ * that checks (standby=check), two of them that no event orders, one a write, are named
+ * (runtime/check); elsewhere nothing happens. The sites lie in section palisade_sites.
+ */
+enum palisade_site_kind {
+    PALISADE_SITE_LOGGED,
+    PALISADE_SITE_UNWRITTEN, /* init, read-only, assumed-init: nobody writes it any more */
+    PALISADE_SITE_COVERED,   /* covered, assumed-covered */
+    PALISADE_SITE_PRIVATE,   /* private, assumed-private */
+};
+struct palisade_site {
+    const char *file;
+    const char *variable; /* as the report names it */
+    uint32_t line;        /* 0: unknown */
+    uint16_t kind;        /* enum palisade_site_kind */
+    uint16_t write;       /* 1: a store or read-modify-write */
+};
+void __palisade_private(const void *address, uint64_t bytes, const struct palisade_site *site);
+
 /* In front of a call of a forbidden row: ends the program, or returns (role=off, unmodelled=allow).
  */
 void __palisade_refused(const char *name, const char *advice);

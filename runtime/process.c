@@ -59,6 +59,9 @@ void futex_wake(_Atomic uint32_t *word, int count)
 static void update_plain(void)
 {
     atomic_store(&process.plain, process_mode() == MODE_RECORD && !barrier_up());
+    atomic_store(&process.checks, process_mode() == MODE_REPLAY &&
+                                      process.options.role == OPTION_ROLE_BACKUP &&
+                                      process.options.standby == OPTION_STANDBY_CHECK);
 }
 
 void process_set_mode(enum mode mode)

@@ -102,8 +102,9 @@ struct thread_run {
 struct process {
     _Atomic uint32_t mode; /* enum mode; changes only while every NF thread waits */
     struct nf_options options;
-    _Atomic uint32_t barrier;   /* 1 while a snapshot is being taken */
-    _Atomic uint32_t plain;     /* MODE_RECORD and no barrier: one look for the fast paths */
+    _Atomic uint32_t barrier; /* 1 while a snapshot is being taken */
+    _Atomic uint32_t plain;   /* MODE_RECORD and no barrier: one look for the fast paths */
+    _Atomic uint32_t checks;  /* a standby=check replays: accesses are looked at (check/check.h) */
     _Atomic uint32_t io_asleep; /* I/O thread blocks in poll: wake it by io_wake() */
     _Atomic uint32_t nf_ready;  /* the NF has begun to receive */
     struct thread_run *runs;    /* THREADS_MAX */

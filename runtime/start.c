@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "core/assert.h"
 #include "fault/fault.h"
 #include "heap/heap.h"
@@ -202,6 +203,7 @@ HOOK int __palisade_start(int argc, char **argv, char **envp, int (*nf_main)(int
         /* The heap comes with the image; its address is what counts. */
         process.heap = (struct heap *)HEAP_BASE;
         standby_arguments(argv);
+        check_open();
         io_connect(ROLE_BACKUP, argv + 1);
         fault_point(FAULT_BACKUP_JOINED);
         journal_event(io.journal, "ready", "{s:s,s:I}", "role", "backup", "pid",

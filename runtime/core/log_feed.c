@@ -5,7 +5,11 @@
 
 #include "assert.h"
 
+#ifndef PIECE_BYTES /* the simulator has a smaller one */
 #define PIECE_BYTES (256u << 10)
+#endif
+/* What a full ring holds goes beyond the next checkpoint: its reader may always use up some. */
+_Static_assert(STREAM_RING_BYTES >= STORED_CHECKPOINT_BYTES + RECORD_MAX_BYTES, "ring");
 
 void log_feed_begin(struct log_feed *feed, const struct output_log *log)
 {
@@ -29,13 +33,14 @@ static uint64_t stream_length(const struct log_feed_thread *thread, const struct
     return stored->dropped + stored->length - thread->origin;
 }
 
+/* Bytes of events that were not yet received to their end need not be there: they might fill the
+ * ring and never be used up. */
 static bool up_to_date(const struct log_feed_thread *thread, const struct output_log *log,
                        uint32_t index)
 {
     const struct stored_log *stored = output_log_stored(log, index);
 
-    return thread->sent == stream_length(thread, stored) && thread->to >= stored->received &&
-           thread->held == output_log_arrived(log, index) &&
+    return thread->to >= stored->received && thread->held == output_log_arrived(log, index) &&
            thread->effects == output_log_effects_done(log, index);
 }
 
@@ -67,7 +72,8 @@ static bool next_piece(struct log_feed *feed, const struct output_log *log, uint
     if (up_to_date(thread, log, index))
         return false;
     ASSERT(thread->origin + thread->sent >= stored->dropped);
-    uint64_t left = stream_length(thread, stored) - thread->sent;
+    uint64_t left =
+        thread->to < stored->received ? stream_length(thread, stored) - thread->sent : 0;
     uint64_t room = thread->consumed + STREAM_RING_BYTES - thread->sent;
     uint64_t length = left < room ? left : room;
     if (length == 0 && left > 0)
@@ -84,8 +90,9 @@ static bool next_piece(struct log_feed *feed, const struct output_log *log, uint
     };
     add_segments(thread, stored, piece);
     thread->sent += length;
-    if (thread->sent == stream_length(thread, stored) && thread->to < stored->received)
-        thread->to = stored->received;
+    position reached = stored_log_reached(stored, at + length);
+    if (thread->to < reached)
+        thread->to = reached;
     piece->to = thread->to;
     thread->held = piece->held;
     thread->effects = piece->effects;

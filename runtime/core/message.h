@@ -135,7 +135,9 @@ struct message_stored_log {
     uint32_t length;
     const uint8_t *bytes;
 };
+#ifndef STREAM_RING_BYTES            /* the simulator has a smaller one */
 #define STREAM_RING_BYTES (4u << 20) /* of each thread, at the backup */
+#endif
 
 struct message_progress {
     struct positions positions;     /* replayed */

@@ -96,8 +96,11 @@ int output_log_snapshot(struct output_log *ol, uint32_t epoch, const struct snap
         return error;
     const struct snapshot_mark *before =
         ol->pending_count > 0 ? &ol->pending[ol->pending_count - 1] : &ol->base;
-    if (mark->threads > THREADS_MAX || mark->positions.threads > mark->threads ||
-        mark->threads < before->threads || !mark_follows(mark, before)) {
+    bool sane = mark->threads <= THREADS_MAX && mark->positions.threads <= mark->threads &&
+                mark->threads >= before->threads;
+    if (sane && ol->base.replayed && !mark->replayed && !mark_follows(mark, &ol->base))
+        return -ECANCELED;
+    if (!sane || !mark_follows(mark, before)) {
         ol->malformed++;
         return -EBADMSG;
     }

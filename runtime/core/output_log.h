@@ -84,7 +84,8 @@ int output_log_packet(struct output_log *ol, uint32_t epoch, uint32_t thread,
                       const struct packet_item *item);
 /* Effects up to `number` of `thread` were performed (R18). */
 int output_log_effects(struct output_log *ol, uint32_t epoch, uint32_t thread, uint64_t number);
-/* A snapshot's image has arrived whole; it becomes the base once R13 holds (-> committed). */
+/* A snapshot's image has arrived whole; it becomes the base once R13 holds (-> committed).
+ * -ECANCELED: a master's, and a standby's that is the base by now has overtaken it. */
 int output_log_snapshot(struct output_log *ol, uint32_t epoch, const struct snapshot_mark *mark);
 
 /* Snapshots that wait to become the base never will: they leave a standby behind that follows. */

@@ -261,6 +261,25 @@ void stored_log_drop(struct stored_log *log, position base, bool barrier)
     drop_checkpoints(log, offset);
 }
 
+position stored_log_reached(const struct stored_log *log, size_t offset)
+{
+    size_t first = 0, beyond = log->checkpoint_count; /* the first one behind `offset` */
+
+    if (offset == log->length)
+        return log->received;
+    while (first < beyond) {
+        size_t middle = (first + beyond) / 2;
+        if (log->checkpoints[middle].offset <= offset)
+            first = middle + 1;
+        else
+            beyond = middle;
+    }
+    if (beyond == 0)
+        return log->base;
+    position reached = log->checkpoints[beyond - 1].codec.position;
+    return reached < log->received ? reached : log->received;
+}
+
 int stored_log_find(const struct stored_log *log, position cut, size_t *offset, uint64_t *packets)
 {
     struct place place;

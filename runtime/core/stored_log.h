@@ -13,7 +13,9 @@
 
 #include "event.h"
 
+#ifndef STORED_CHECKPOINT_BYTES /* the simulator has a smaller one */
 #define STORED_CHECKPOINT_BYTES 32768u
+#endif
 
 /* Where a search may begin: all records before `offset` have positions up to codec.position. */
 struct stored_checkpoint {
@@ -65,6 +67,9 @@ bool stored_log_can_drop(const struct stored_log *log, position base, bool barri
 /* Drops what lies before the new base. */
 void stored_log_drop(struct stored_log *log, position base, bool barrier);
 
+/* Of what was received: every record at or below lies before `offset`; at most
+ * STORED_CHECKPOINT_BYTES and one record short of the last that does. */
+position stored_log_reached(const struct stored_log *log, size_t offset);
 /*
  * Counts the packets of OUT records from the base up to `cut`; *offset is the first record beyond.
  * -EBADMSG. Costs the decoding of STORED_CHECKPOINT_BYTES at most.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "heap/heap.h"
 #include "hooks/sharing/lock.h"
 #include "hooks/threads/thread.h"
@@ -28,11 +29,22 @@ static void order_unlock(void *context, uint32_t thread)
 
 static const struct heap_order order = {.lock = order_lock, .unlock = order_unlock};
 
+/* Who touched the first `kept` bytes is still true. */
+static void *fresh(void *block, size_t kept)
+{
+    if (block && checking()) {
+        size_t bytes = heap_usable_size(process.heap, block);
+        if (bytes > kept)
+            check_memory((uint8_t *)block + kept, bytes - kept);
+    }
+    return block;
+}
+
 static void *result(void *block)
 {
     if (block == NULL)
         errno = ENOMEM;
-    return block;
+    return fresh(block, 0);
 }
 
 static bool foreign(const void *block)
@@ -75,7 +87,11 @@ HOOK void *__palisade_realloc(void *block, size_t size)
     SITE_HERE();
     if (nf_self == NULL || (block && foreign(block)))
         return realloc(block, size);
-    return result(heap_realloc(process.heap, nf_self->core.index, block, size, &order));
+    size_t kept = block && checking() ? heap_usable_size(process.heap, block) : 0;
+    void *moved = heap_realloc(process.heap, nf_self->core.index, block, size, &order);
+    if (moved == NULL || moved != block)
+        return result(moved);
+    return fresh(moved, kept);
 }
 
 HOOK void *__palisade_reallocarray(void *block, size_t count, size_t size)
@@ -105,7 +121,7 @@ HOOK int __palisade_posix_memalign(void **out, size_t alignment, size_t size)
     void *block = heap_alloc_aligned(process.heap, nf_self->core.index, alignment, size, &order);
     if (block == NULL)
         return ENOMEM;
-    *out = block;
+    *out = fresh(block, 0);
     return 0;
 }
 

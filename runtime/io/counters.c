@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stddef.h>
 
+#include "check/check.h"
 #include "hooks/files/effect.h"
 #include "hooks/packets/queue.h"
 #include "io/io.h"
@@ -68,6 +69,13 @@ static uint32_t queued_inputs(void)
     return queued;
 }
 
+static json_t *check_object(void)
+{
+    struct check_figures figures = check_figures();
+    return json_pack("{s:I,s:I,s:I}", "accesses", (json_int_t)figures.accesses, "shared",
+                     (json_int_t)figures.shared, "forgotten", (json_int_t)figures.forgotten);
+}
+
 static size_t line_queued(const struct lifeline *line)
 {
     return line ? lifeline_queued(line) : 0;
@@ -85,13 +93,13 @@ void counters_answer(void)
     }
     const struct snapshot_figures *snapshot = snapshot_figures();
     journal_event(
-        io.journal, "counters", "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}",
+        io.journal, "counters", "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o}",
         "epoch", (json_int_t)io.epoch, "threads", (json_int_t)IMAGE->thread_count, "events",
         (json_int_t)events, "outputs", (json_int_t)outputs, "next_input",
         (json_int_t)io.rejoin.inputs.from, "queued_inputs", (json_int_t)queued_inputs(),
         "unclaimed", (json_int_t)io.unclaimed, "inputs_discarded", (json_int_t)io.inputs_discarded,
         "snapshot", (json_int_t)snapshot->number, "queued_effects", (json_int_t)effects_queued(),
         "lifeline_bytes", (json_int_t)(line_queued(io.ol_line) + line_queued(io.il_line)), "waits",
-        waits_object(), "input_link", link_object(io.il_wire), "output_link",
-        link_object(io.ol_wire));
+        waits_object(), "check", check_object(), "input_link", link_object(io.il_wire),
+        "output_link", link_object(io.ol_wire));
 }

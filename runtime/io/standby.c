@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "fault/fault.h"
-#include "hooks/files/effect.h"
 #include "io/io.h"
 #include "replay/departure.h"
 #include "replay/inputs.h"
@@ -104,7 +103,6 @@ void standby_departure_round(void)
 bool standby_round(void)
 {
     ship_collect_replayed();
-    effects_forget(process.effects_done);
     inputs_trim();
     takeover_progress();
     return standby_snapshot_round();

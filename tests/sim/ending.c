@@ -24,12 +24,26 @@ bool world_protected(const struct world *world)
            world_backup_ready(world);
 }
 
+/* Has the standby all that the master has? */
+static bool caught_up(const struct world *world)
+{
+    const struct process *standby = world->standby.process, *master = world->reigning;
+
+    if (standby == NULL)
+        return true;
+    for (uint32_t t = 0; t < master->nf.threads; t++)
+        if (standby->nf.thread[t].state.position != master->nf.thread[t].state.position ||
+            standby->ring[t].head != standby->ring[t].tail)
+            return false;
+    return true;
+}
+
 static bool drained(const struct world *world)
 {
     const struct process *master = world->reigning;
     struct input_log_state inputs;
 
-    if (!world_protected(world) || !process_quiet(master))
+    if (!world_protected(world) || !process_quiet(master) || !caught_up(world))
         return false;
     for (uint32_t t = 0; t < master->nf.threads; t++)
         if (world->oracle->released[t] != master->nf.thread[t].state.outputs)
@@ -90,6 +104,32 @@ static void check_end(struct world *world)
         sim_violation("R9: lost wake-up: items and waiters %x, nobody woken", nf->waiters);
 }
 
+static void describe_standby(const struct world *world)
+{
+    const struct process *standby = world->standby.process, *master = world->reigning;
+    struct log_feed_lag lag = log_feed_lag(&world->standby.feed, world->ol);
+    struct input_log_state inputs;
+
+    input_log_state(world->il, &inputs);
+    for (uint32_t t = 0; t < master->nf.threads; t++) {
+        const struct replay_thread *thread = &standby->replay->thread[t];
+        if (standby->nf.thread[t].state.position != master->nf.thread[t].state.position)
+            sim_violation(
+                "R3: stuck: standby's thread %u at %lu of %lu, told %lu, stream %lu used "
+                "%lu of %lu, input %lu, copied %lu; lag %lu bytes, %lu events; departed %d",
+                t, standby->nf.thread[t].state.position, master->nf.thread[t].state.position,
+                thread->to, thread->told, log_reader_consumed(&thread->reader), thread->length,
+                standby->rejoin.inputs.from, inputs.uncopied, lag.bytes, lag.events,
+                standby->departed);
+    }
+    for (uint32_t t = 0; t < master->nf.threads; t++)
+        if (standby->ring[t].head != standby->ring[t].tail)
+            sim_violation("R14: stuck: the standby keeps output %lu of thread %u, the OL has %lu, "
+                          "told %lu",
+                          standby->ring[t].item[standby->ring[t].head % SIM_RING_MAX].number, t,
+                          output_log_arrived(world->ol, t), standby->replay->held[t]);
+}
+
 static void describe_stuck(const struct world *world)
 {
     const struct process *master = world->reigning;
@@ -117,6 +157,8 @@ static void describe_stuck(const struct world *world)
                           t, master->nf.thread[t].state.outputs, world->oracle->released[t],
                           master->step[t].phase, state.base, state.held,
                           positions_get(&state.received, t), master->nf.thread[t].state.position);
+    if (!caught_up(world))
+        describe_standby(world);
     sim_violation("R3: stuck: inputs %lu of %lu arrived, %lu sent, %u queued; quiet %d, frames %lu "
                   "of %lu acknowledged, input frames %lu of %lu",
                   master->rejoin.inputs.from, inputs.next, inputs.unsent, master->queue_count,
@@ -166,6 +208,11 @@ static void check_refusal(const struct world *world, enum refusal refusal)
         if (!world->output_bare)
             sim_violation("G7: the OL has no state, though none died since its base");
         break;
+    case REFUSED_DEPARTED:
+    case REFUSED_UNSEEN:
+        if (world->plant_rate == 0 && !world->input_bare)
+            sim_violation("G6: refused, though nothing departed from the log");
+        return;
     default:
         if (!world->input_bare || world->takeover.base.inputs_of == world->il_of)
             sim_violation("G7: inputs of a living IL were refused");

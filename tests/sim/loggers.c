@@ -32,16 +32,41 @@ static int on_persist_epoch(void *context, uint32_t epoch)
 }
 
 /* A message to the reigning master, if it is there to hear it. */
-static void tell(struct world *world, enum control_kind kind, const struct snapshot_mark *mark)
+struct control *world_tell(struct world *world, enum control_kind kind)
 {
     struct process *process = world->reigning;
 
     if (process == NULL || process->mode != PROCESS_LIVE || process->output.of != world->ol_of)
-        return;
+        return NULL;
     struct control *control = control_push(&process->output.from);
     control->kind = kind;
-    if (mark != NULL)
+    return control;
+}
+
+static void tell(struct world *world, enum control_kind kind, const struct snapshot_mark *mark)
+{
+    struct control *control = world_tell(world, kind);
+
+    if (control != NULL && mark != NULL)
         control->resume.mark = *mark;
+}
+
+static void tell_standby(struct world *world, const struct snapshot_mark *mark)
+{
+    struct process *process = world->standby.process;
+
+    if (process == NULL || !world->standby.following.follows || process->output.logger == NULL)
+        return;
+    struct control *control = control_push(&process->output.from);
+    control->kind = CONTROL_COMMITTED;
+    control->resume.mark = *mark;
+}
+
+void world_images_drop(struct world *world)
+{
+    for (uint32_t i = 0; i < world->image_count; i++)
+        free(world->image[i].nf);
+    world->image_count = 0;
 }
 
 static void on_committed(void *context, uint64_t number)
@@ -68,7 +93,11 @@ static void on_committed(void *context, uint64_t number)
     world->output_bare = false;
     if (world->base.mark.inputs_of == world->il_of)
         world->input_bare = false;
+    following_based(&world->standby.following, world->ol);
+    if (!world->base.mark.replayed)
+        world->standby.distrust = false;
     tell(world, CONTROL_COMMITTED, &world->base.mark);
+    tell_standby(world, &world->base.mark);
 }
 
 const struct positions *world_recoverable(const struct world *world, uint64_t of)
@@ -168,7 +197,10 @@ void world_serve_output(struct world *world, struct process *process)
         return;
     }
     size_t frames = output_log_room(world->ol) / (2 * FRAME_MAX_BYTES);
-    link_set_credit(connection->logger, frames < world->credit ? (uint32_t)frames : world->credit);
+    uint32_t credit = frames < world->credit ? (uint32_t)frames : world->credit;
+    if (process == world->reigning && world_standby_lags(world))
+        credit = 0;
+    link_set_credit(connection->logger, credit);
     if (connection_receive(process, &connection->up, connection->logger, &header, &payload)) {
         if (header.kind == FRAME_LOG)
             judge(world, process, take_log(world, &header, payload), "log");
@@ -208,12 +240,17 @@ static void take_image(struct world *world, struct process *process, struct cont
 {
     struct output_log_state state;
 
+    if (!following_takes_image(&world->standby.following, false))
+        return;
     ASSERT(world->image_count < WORLD_IMAGES_MAX);
     struct image image = {.mark = control->resume.mark, .nf = control->image};
     control->image = NULL;
     world->image[world->image_count++] = image;
     int error = output_log_snapshot(world->ol, control->epoch, &image.mark);
-    judge(world, process, error, "snapshot");
+    if (error == -ECANCELED)
+        world->totals->overtaken++;
+    else
+        judge(world, process, error, "snapshot");
     if (error < 0) {
         free(image.nf);
         world->image_count--;
@@ -242,15 +279,33 @@ void world_control_output(struct world *world, struct process *process)
     case CONTROL_RESUME:
         take_resume(world, process, control);
         break;
+    case CONTROL_PROGRESS:
+        world_standby_progress(world, process, control);
+        break;
     default:
         ASSERT(control->kind == CONTROL_SNAPSHOT);
-        take_image(world, process, control);
+        if (control->resume.mark.replayed)
+            world_standby_image(world, process, control);
+        else
+            take_image(world, process, control);
     }
+    free(control->image);
+    free(control->body);
+    control->image = NULL;
+    control->body = NULL;
 }
 
 /* ---- input logger ---- */
 
-static bool feed(struct world *world, struct process *process)
+/* What is on its way to an NF: the reigning one, or its standby. */
+struct feed {
+    bool (*next)(const struct input_log *il, struct packet_item *item);
+    void (*sent)(struct input_log *il);
+};
+static const struct feed feed_reigning = {input_log_next, input_log_sent};
+static const struct feed feed_standby = {input_log_copy_next, input_log_copied};
+
+static bool feed(struct world *world, struct process *process, const struct feed *feed)
 {
     struct connection *connection = &process->input;
     uint8_t *payload = link_reserve(connection->logger);
@@ -260,12 +315,12 @@ static bool feed(struct world *world, struct process *process)
     if (payload == NULL ||
         connection->logger_committed - link_acked(connection->logger) >= SIM_LINK_FRAMES)
         return false;
-    for (uint32_t i = 0; i < most && input_log_next(world->il, &item); i++) {
+    for (uint32_t i = 0; i < most && feed->next(world->il, &item); i++) {
         uint32_t taken =
             packet_item_write(payload + length, FRAME_PAYLOAD_MAX_BYTES - length, &item);
         ASSERT(taken > 0);
         length += taken;
-        input_log_sent(world->il);
+        feed->sent(world->il);
     }
     if (length > 0)
         connection->logger_committed = link_commit(connection->logger, FRAME_INPUT, 0, 0, length);
@@ -278,11 +333,14 @@ void world_serve_input(struct world *world, struct process *process)
     struct frame header;
     const uint8_t *payload;
 
-    if (process != world->il_peer || connection->logger == NULL)
+    bool copy = process == world->standby.copied && process != world->il_peer;
+    if ((process != world->il_peer && !copy) || connection->logger == NULL)
         return; /* the IL has closed that link (R17) */
     if (connection_receive(process, &connection->up, connection->logger, &header, &payload))
         sim_violation("the NF sent the IL a numbered frame");
-    feed(world, process);
+    if (copy && !world_copy_goes_on(world))
+        return;
+    feed(world, process, copy ? &feed_standby : &feed_reigning);
     connection_transmit(process, &connection->down, connection->logger);
 }
 
@@ -318,10 +376,14 @@ void world_control_input(struct world *world, struct process *process)
         take_reign(world, process, control);
         return;
     }
+    if (control->kind == CONTROL_COPY) {
+        world_copy_begin(world, process, control);
+        return;
+    }
     int error = input_log_truncate(world->il, control->epoch, control->number);
-    if (error < 0 && process == world->il_peer)
+    if (error < 0 && process == world->il_peer && control->epoch == process->epoch)
         sim_violation("the IL refused to truncate: %s", strerror(-error));
-    if (error == 0 && process != world->il_peer)
+    if (error == 0 && process != world->il_peer && process != world->standby.process)
         sim_violation("R17: the IL obeyed a fenced master");
 }
 

@@ -56,13 +56,20 @@ static void print_totals(const struct totals *t)
         "undone at cuts: events %lu, held outputs %lu; outputs sent again %lu; stale frames "
         "%lu\n"
         "network: resent %lu, dropped by links %lu, without credit %lu, partitions %lu\n"
+        "hot standby: follows %lu, takes over %lu, pieces %lu, snapshots %lu, cut off from a "
+        "logger "
+        "%lu, behind %lu, master's snapshots overtaken %lu\n"
+        "departures: planted %lu, noticed %lu, refused to take over %lu, no output told of it %lu; "
+        "stood still %lu\n"
         "back-pressure: log full %lu, ring full %lu, input log full %lu; drain steps %lu\n",
         t->runs, t->unborn, t->refused_output, t->refused_input, t->takeovers, t->most_takeovers,
         t->cut_off, t->backups_killed, t->persist_failed, t->ol_deaths, t->il_deaths,
         t->backups_waiting_killed, t->il_cuts, t->ol_cuts, t->twice, t->resumes, t->input_barriers,
         t->fenced, t->strangers, t->lost_outputs, t->lost_inputs, t->events, t->outputs, t->inputs,
         t->effects, t->commits, t->undone_events, t->held_beyond, t->replayed_outputs,
-        t->stale_frames, t->resent, t->dropped, t->no_credit, t->partitions, t->waits_log,
+        t->stale_frames, t->resent, t->dropped, t->no_credit, t->partitions, t->follows,
+        t->hot_takeovers, t->pieces, t->standby_images, t->standby_cuts, t->behind, t->overtaken,
+        t->planted, t->departures, t->refused_departed, t->unseen, t->stood_still, t->waits_log,
         t->waits_ring, t->il_full, t->drain_steps);
 }
 

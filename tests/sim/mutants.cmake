@@ -133,3 +133,50 @@ sim_edit(mutant-r17-truncate input_log.c "epoch != il->epoch || il->claimant == 
 # G1: R covers a VOR one event early
 sim_edit(mutant-g1-cover output_log.c
   "positions_get(&ol->received, t) < vor.at[t]" "positions_get(&ol->received, t) + 1 < vor.at[t]")
+# R3: a piece of a log says that events are there whose bytes are not; or that were not received
+# whole; or says so only when nothing more is there to come
+sim_edit(mutant-r3-piece log_feed.c "stored_log_reached(stored, at + length);" "stored->received;")
+sim_edit(mutant-r3-whole stored_log.c
+  "return reached < log->received ? reached : log->received;" "return reached;")
+sim_edit(mutant-r3-late stored_log.c "if (beyond == 0)\n        return log->base;" "return log->base;")
+# A backup is sent more than it has room for
+sim_edit(mutant-feed-credit log_feed.c "left < room ? left : room;" "left;")
+# G3: the cut is taken before the rest of the logs is there
+sim_edit_user(mutant-g3-rest replay.c "return log_is_there(process);" "return true;")
+# R14: a replayed output is not kept; only until the next piece of log
+sim_edit_user(mutant-r14-kept replay.c
+  "item.number <= process->replay->held[t] && !again" "process->replay->takeover.epoch == 0")
+sim_edit_user(mutant-r14-stable follow.c
+  "ring->item[ring->head % SIM_RING_MAX].number <= process->replay->held[t]" "true")
+# R18: an effect is not kept until the master has performed it
+sim_edit_user(mutant-r18-kept follow.c
+  "effect->number > process->replay->effects[effect->thread]" "false")
+# R11: a standby's base does not carry the codec of its streams; or the one behind the next record;
+# or the OL goes on from another
+sim_edit_user(mutant-r11-codec follow.c
+  "log_reader_codec(&replay->thread[t].reader, &control->image->thread[t].state.codec);"
+  "codec_reset(&control->image->thread[t].state.codec, state->position);")
+sim_edit(mutant-r11-ahead event.c "if (!reader->have)\n        return;\n    memcpy(out" "return;\n    memcpy(out")
+sim_edit(mutant-r11-base stored_log.c "log->base_codec = place.codec;" "codec_reset(&log->base_codec, base);")
+# R11: barriers behind a standby's base are forgotten
+sim_edit(mutant-r11-segments stored_log.c "if (segment.offset < offset ||" "if (!barrier || segment.offset < offset ||")
+# R13: a standby's snapshot becomes the base though outputs below are not here
+sim_edit(mutant-r13-standby output_base.c
+  "if (thread->arrived < mark->outputs[t] ||" "if ((!mark->replayed && thread->arrived < mark->outputs[t]) ||")
+# R15: a standby's base lets the IL forget what it has not consumed; a standby is copied what is no
+# longer kept; or takes an input twice that it was copied and then fed
+sim_edit_user(mutant-r15-standby follow.c "mark.inputs_from = inputs_needed(process);"
+  "mark.inputs_from = process->rejoin.inputs.from;")
+sim_edit(mutant-r15-copy input_log.c "if (il->uncopied < first)\n        il->uncopied = 0;" "")
+sim_edit_user(mutant-r15-twice process.c "due->of == input.of && input.id < due->from"
+  "due->of == input.of && input.id < due->from && process->mode == PROCESS_REPLAY")
+# What the master had begun of a snapshot survives FOLLOW; or is taken while a standby follows; the
+# one that is needed is dropped again and again
+sim_edit(mutant-follow-marks following.c
+  "output_log_marks_drop(log);\n    following->follows = true;" "following->follows = true;")
+sim_edit(mutant-follow-images following.c "return following->follows == of_standby;" "return true;")
+sim_edit(mutant-follow-needed following.c " && !needed" "")
+# G6: a standby follows, or a backup takes over, from what one that departed may have made
+sim_edit(mutant-g6-follow following.c "!following->mistrusted && base" "base")
+sim_edit(mutant-g6-takeover following.c
+  "return !following->mistrusted || !output_log_base(log)->replayed;" "return true;")

@@ -24,8 +24,11 @@ struct control *control_pop(struct controls *controls)
 
 static void controls_cut(struct controls *controls, uint32_t keep)
 {
-    while (controls->tail - controls->head > keep)
-        free(controls->queue[--controls->tail % SIM_CONTROLS_MAX].image);
+    while (controls->tail - controls->head > keep) {
+        struct control *control = &controls->queue[--controls->tail % SIM_CONTROLS_MAX];
+        free(control->image);
+        free(control->body);
+    }
 }
 
 static bool controls_empty(const struct controls *controls)
@@ -121,7 +124,7 @@ static void replay_free(struct process *process)
     if (process->replay == NULL)
         return;
     for (uint32_t t = 0; t < SIM_THREADS_MAX; t++)
-        free(process->replay->thread[t].bytes);
+        free(process->replay->thread[t].ring);
     free(process->replay);
     process->replay = NULL;
 }
@@ -139,6 +142,7 @@ void process_destroy(struct process *process)
 void process_kill(struct process *process)
 {
     process->mode = PROCESS_DEAD;
+    replay_free(process);
     link_destroy(process->output.own);
     link_destroy(process->input.own);
     process->output.own = process->input.own = NULL;
@@ -292,6 +296,8 @@ static void take_input(struct process *process, const struct packet_item *item)
     struct input_name input = {process->input.of, item->number};
     uint8_t expected[PACKET_MAX_BYTES];
 
+    if (due->of == input.of && input.id < due->from)
+        return; /* copied, and fed again after its claim */
     if (due->of != input.of || due->from != input.id)
         sim_violation("input %lu of %lu arrived where %lu of %lu was due", input.id, input.of,
                       due->from, due->of);
@@ -418,7 +424,7 @@ bool process_snapshot(struct process *process)
     control->image = malloc(sizeof(*nf));
     ASSERT(control->image != NULL);
     *control->image = *nf;
-    process->barrier = false;
+    process->barrier = process->due = false;
     return true;
 }
 

@@ -7,6 +7,7 @@
 #define PALISADE_SIM_PROCESS_H
 
 #include "core/link.h"
+#include "core/message.h"
 #include "core/rejoin.h"
 #include "network.h"
 #include "toy.h"
@@ -28,7 +29,13 @@ enum control_kind {
     CONTROL_GO, /* from the OL */
     CONTROL_IMAGE_STORED,
     CONTROL_COMMITTED,
+    CONTROL_STANDBY, /* to the master */
+    CONTROL_FOLLOW,  /* to the standby */
+    CONTROL_STORED_LOG,
+    CONTROL_PROGRESS, /* from whoever replays */
+    CONTROL_DEPARTED,
     CONTROL_REIGN, /* to the IL, and its answer */
+    CONTROL_COPY,
     CONTROL_TRUNCATE
 };
 
@@ -36,10 +43,16 @@ enum control_kind {
 struct control {
     enum control_kind kind;
     uint32_t epoch, thread;
-    uint64_t number; /* EFFECTS: effect; TRUNCATE: input; IMAGE_STORED: snapshot */
+    uint64_t number; /* EFFECTS: effect; TRUNCATE: input; IMAGE_STORED: snapshot; STANDBY: 0, 1 */
     struct input_claim claim;
     struct resume resume; /* SNAPSHOT and COMMITTED: its mark only */
     struct toy_nf *image; /* owned */
+    bool tainted;         /* of a process that had departed from the log */
+    union {
+        struct message_stored_log *piece; /* with its bytes, in one allocation; owned */
+        struct message_progress *progress;
+        void *body;
+    };
 };
 
 struct controls {
@@ -100,16 +113,24 @@ struct shipped_log { /* a LOG frame under way: stable when acknowledged */
     position to;
 };
 
+/* One thread's stream, as runtime/replay/stored.c has it: what is written lies there twice, in
+ * place of a ring that is mapped twice. */
 struct replay_thread {
     struct log_reader reader;
-    uint8_t *bytes;
+    uint8_t *ring;
     struct log_segment segments[STORED_SEGMENTS_MAX];
+    uint64_t length, segment_count;
+    position to, told;
     struct id_range ranges[RECORD_RANGES_MAX]; /* received, their bytes not yet here */
     uint32_t range_count;
 };
 
 struct replay {
-    struct takeover takeover;
+    struct snapshot_mark base;
+    uint64_t number;                                          /* of its last snapshot */
+    bool open;                                                /* on its way to the base */
+    uint64_t held[SIM_THREADS_MAX], effects[SIM_THREADS_MAX]; /* the OL has */
+    struct takeover takeover;                                 /* once it is told */
     struct replay_thread thread[SIM_THREADS_MAX];
 };
 
@@ -129,7 +150,7 @@ struct process {
     struct random *random;
     const int64_t *now_ns;
     const struct faults *faults;
-    struct oracle *oracle; /* NULL: fenced, its events are not the surviving execution's */
+    struct oracle *oracle; /* NULL: its events are not, or no longer, the surviving execution's */
     struct oracle *judge;  /* the same, for effects: those are seen whoever performs them */
 
     struct toy_nf nf;
@@ -159,6 +180,10 @@ struct process {
 
     bool draining; /* no new operation is begun */
     bool barrier;
+    bool standby;                /* one makes the snapshots */
+    bool due;                    /* a snapshot: none does any more */
+    bool departed;               /* planted: its state is not what it should be (G6) */
+    bool noticed;                /* ... as it knows */
     uint64_t snapshots, settled; /* made; of those committed, or lost with an OL */
 
     struct connection output, input;
@@ -179,13 +204,21 @@ void process_go_live(struct process *process);
 bool process_record_step(struct process *process, uint32_t thread);
 bool process_thread_idle(const struct process *process, uint32_t thread);
 
-/* Replay: see replay.c. */
-void process_replay_begin(struct process *process, const struct takeover *takeover,
-                          const struct output_log *ol, const struct toy_nf *image,
-                          struct input_claim inputs);
+/* Replay: see replay.c. From `image` on, which is `base`; logs and inputs are still to come. */
+void process_replay_begin(struct process *process, const struct snapshot_mark *base,
+                          const struct toy_nf *image, struct input_claim inputs);
+/* The rest of the logs is coming, then it takes over. */
+void process_replay_take_over(struct process *process, const struct takeover *takeover);
 enum event process_replay_step(struct process *process, uint32_t thread);
-/* True when every thread has come to rest: the maximal cut. */
+/* True when every thread has come to rest, and nothing that is still to come could change that: the
+ * maximal cut. */
 bool process_replay_at_rest(struct process *process);
+
+/* The stream of logs: follow.c. Messages of the OL while it replays. */
+void process_control_replay(struct process *process);
+void process_tell_progress(struct process *process);
+/* A snapshot of the standby. False: some thread is in the middle of an event. */
+bool process_standby_snapshot(struct process *process);
 
 /* The I/O thread. */
 void process_ship(struct process *process);

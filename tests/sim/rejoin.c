@@ -2,6 +2,7 @@
  * The process's side of a logger that died and came back (R16): what core/rejoin.h asks for, and
  * the messages that go with it.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/assert.h"
@@ -11,6 +12,12 @@
 
 /* ---- output logger ---- */
 
+/* Nobody will commit what was made so far. */
+static void process_snapshots_void(struct process *process)
+{
+    process->settled = process->snapshots;
+}
+
 void process_output_lost(struct process *process)
 {
     rejoin_output_lost(&process->rejoin);
@@ -18,7 +25,8 @@ void process_output_lost(struct process *process)
     process->shipped_head = process->shipped_tail;
     process->based = BASED_NOT;
     process->barrier = false;
-    process->settled = process->snapshots;
+    process->standby = process->due = false;
+    process_snapshots_void(process);
 }
 
 void process_output_welcomed(struct process *process, uint64_t of)
@@ -60,9 +68,24 @@ static void truncate_inputs(struct process *process, const struct snapshot_mark 
     control->number = mark->inputs_from;
 }
 
+/* A standby's: it has the input logger forget; our numbers come after. */
+static void on_committed(struct process *process, const struct snapshot_mark *mark)
+{
+    uint32_t number = (uint32_t)mark->number;
+
+    if (mark->number >> 32 != process->epoch)
+        return;
+    if (process->settled < number)
+        process->settled = number;
+    if (process->snapshots < number)
+        process->snapshots = number;
+    if (!mark->replayed)
+        truncate_inputs(process, mark);
+}
+
 void process_control_output(struct process *process)
 {
-    const struct control *control = control_pop(&process->output.from);
+    struct control *control = control_pop(&process->output.from);
 
     if (control == NULL)
         return;
@@ -78,11 +101,17 @@ void process_control_output(struct process *process)
         break;
     case CONTROL_COMMITTED:
         process->based = BASED;
-        process->settled = (uint32_t)control->resume.mark.number;
-        truncate_inputs(process, &control->resume.mark);
+        on_committed(process, &control->resume.mark);
+        break;
+    case CONTROL_STANDBY:
+        process->standby = control->number != 0;
+        process->due |= !process->standby;
+        process_snapshots_void(process);
         break;
     default:
-        ASSERT(false);
+        ASSERT(control->kind == CONTROL_STORED_LOG); /* it went live without */
+        free(control->body);
+        control->body = NULL;
     }
 }
 

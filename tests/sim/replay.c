@@ -8,9 +8,8 @@
 #include "core/assert.h"
 #include "process.h"
 
-void process_replay_begin(struct process *process, const struct takeover *takeover,
-                          const struct output_log *ol, const struct toy_nf *image,
-                          struct input_claim inputs)
+void process_replay_begin(struct process *process, const struct snapshot_mark *base,
+                          const struct toy_nf *image, struct input_claim inputs)
 {
     struct replay *replay = calloc(1, sizeof(*replay));
     ASSERT(replay != NULL);
@@ -18,28 +17,48 @@ void process_replay_begin(struct process *process, const struct takeover *takeov
     process->replay = replay;
     process->nf = *image;
     rejoin_init(&process->rejoin, inputs);
-    replay->takeover = *takeover;
+    replay->base = *base;
+    replay->number = base->number;
     for (uint32_t t = 0; t < process->nf.threads; t++) {
         struct replay_thread *thread = &replay->thread[t];
-        const struct stored_log *log = output_log_stored(ol, t);
         const struct thread_state *state = &process->nf.thread[t].state;
-        uint64_t ring = RECORD_MAX_BYTES;
 
-        if (log->base != positions_get(&takeover->base.positions, t) ||
-            state->position != log->base)
-            sim_violation("stored log of thread %u starts at %lu, the base stands at %lu", t,
-                          log->base, state->position);
-        while (ring < log->length)
-            ring *= 2;
-        thread->bytes = malloc(ring + RECORD_MAX_BYTES);
-        if (log->length > 0)
-            memcpy(thread->bytes, log->bytes, log->length);
-        memcpy(thread->segments, log->segments, sizeof log->segments);
-        log_reader_open(&thread->reader, thread->bytes, ring, thread->segments, &state->codec,
-                        log->base);
-        log_reader_extend(&thread->reader, log->length, log->segment_count,
-                          positions_get(&takeover->end, t));
+        if (state->position != positions_get(&base->positions, t))
+            sim_violation("thread %u of a base stands at %lu, its mark says %lu", t,
+                          state->position, positions_get(&base->positions, t));
+        thread->ring = malloc(2 * STREAM_RING_BYTES);
+        ASSERT(thread->ring != NULL);
+        thread->to = thread->told = state->position;
+        log_reader_open(&thread->reader, thread->ring, STREAM_RING_BYTES, thread->segments,
+                        &state->codec, state->position);
     }
+}
+
+void process_replay_take_over(struct process *process, const struct takeover *takeover)
+{
+    struct replay *replay = process->replay;
+
+    replay->takeover = *takeover;
+    process->epoch = takeover->epoch;
+    link_set_epoch(process->output.own, process->epoch, 0);
+    link_set_epoch(process->input.own, process->epoch, 0);
+    for (uint32_t t = 0; t < process->nf.threads; t++) {
+        replay->held[t] = takeover->held[t];
+        replay->effects[t] = takeover->effects[t];
+    }
+}
+
+/* The log has come to inputs of a new IL, whose ids it takes for the dead one's: it is about to
+ * notice that its IL is dead, or that it departs, and could never claim the dead one's inputs. */
+static bool astray(const struct process *process)
+{
+    return process->oracle != NULL && process->oracle->ended[process->rejoin.inputs.of];
+}
+
+/* Is it what the oracle knows of? Not what was planted, nor a standby that nobody waits for. */
+static bool compared(const struct process *process)
+{
+    return process->oracle != NULL && !process->departed && !astray(process);
 }
 
 static enum event replay_lock(struct process *process, uint32_t t, uint32_t object)
@@ -219,7 +238,8 @@ static enum event replay_receive(struct process *process, uint32_t t)
     for (uint32_t i = 0; i < replay->range_count; i++) {
         for (uint32_t n = 0; n < replay->ranges[i].count; n++) {
             struct input_name input = {process->rejoin.inputs.of, replay->ranges[i].first + n};
-            oracle_replayed_input(process->oracle, t, thread->state.position, input);
+            if (compared(process))
+                oracle_replayed_input(process->oracle, t, thread->state.position, input);
             toy_consume_input(&process->nf, input.id);
             toy_absorb(thread, OPERATION_RECEIVE, input_seed(input));
         }
@@ -243,7 +263,7 @@ static void plant_departures(const struct toy_thread *thread, const struct log_r
     }
 }
 
-/* Outputs that the OL holds already need not be sent again (R14), but may be (G4). */
+/* Every output is kept until the OL has it (R14); it may be sent again all the same (G4). */
 static enum event replay_send(struct process *process, uint32_t t, const struct choice *choice)
 {
     struct toy_thread *thread = &process->nf.thread[t];
@@ -252,7 +272,7 @@ static enum event replay_send(struct process *process, uint32_t t, const struct 
     uint32_t sent = toy_sent(&process->nf, thread, packets);
     struct log_reader *reader = &process->replay->thread[t].reader;
     uint64_t first;
-    if (random_percent(process->random, 5))
+    if (random_percent(process->random, 5) && !process->departed)
         plant_departures(thread, reader, packets, sent);
     enum event event = ev_out_replay(&thread->state, reader, packets, sent, &first);
 
@@ -261,8 +281,11 @@ static enum event replay_send(struct process *process, uint32_t t, const struct 
     for (uint32_t i = 0; i < packets; i++) {
         struct held_output item = {.number = first + i};
         item.seed = toy_packet(&process->nf, thread, i, &item.port, &item.length);
-        oracle_replayed_output(process->oracle, t, item.number, item.seed, item.port, item.length);
-        if (item.number <= process->replay->takeover.held[t] && random_percent(process->random, 50))
+        if (compared(process))
+            oracle_replayed_output(process->oracle, t, item.number, item.seed, item.port,
+                                   item.length);
+        bool again = process->replay->takeover.epoch != 0 && random_percent(process->random, 50);
+        if (item.number <= process->replay->held[t] && !again)
             continue;
         ASSERT(ring->tail - ring->head < SIM_RING_MAX);
         ring->item[ring->tail++ % SIM_RING_MAX] = item;
@@ -326,7 +349,7 @@ static enum event replay_effect(struct process *process, uint32_t t)
     if (event != EVENT_PASS)
         return event;
     thread->state.effects++;
-    if (thread->state.effects <= process->replay->takeover.effects[t])
+    if (thread->state.effects <= process->replay->effects[t])
         return event; /* performed and acknowledged (R18) */
     ASSERT(process->effects_tail - process->effects_head < SIM_EFFECTS_MAX);
     process->effects[process->effects_tail++ % SIM_EFFECTS_MAX] =
@@ -400,14 +423,30 @@ enum event process_replay_step(struct process *process, uint32_t t)
     thread->state.site = toy_site(&choice);
     enum event event = replay_operation(process, t, &choice);
 
-    if (event == EVENT_DIVERGED)
+    if (event == EVENT_DIVERGED &&
+        (process->departed || process->oracle == NULL || astray(process)))
+        process->noticed = true;
+    else if (event == EVENT_DIVERGED)
         sim_violation("G6: thread %u diverged at %lu: %s", t, thread->state.position + 1,
                       process->replay->thread[t].reader.why);
     if (event == EVENT_PASS) {
         thread->operations++;
-        oracle_replayed(process->oracle, t, thread->state.position, thread->hash);
+        if (compared(process))
+            oracle_replayed(process->oracle, t, thread->state.position, thread->hash);
     }
     return event;
+}
+
+/* Of each thread to the end, or more than it can use up: then others hold it back. */
+static bool log_is_there(const struct process *process)
+{
+    for (uint32_t t = 0; t < process->nf.threads; t++) {
+        position to = process->replay->thread[t].to;
+        if (to < positions_get(&process->replay->takeover.end, t) &&
+            process->nf.thread[t].state.position >= to)
+            return false;
+    }
+    return true;
 }
 
 bool process_replay_at_rest(struct process *process)
@@ -418,5 +457,5 @@ bool process_replay_at_rest(struct process *process)
         if (process->replay->thread[t].range_count > 0)
             return false; /* the receive happened, its inputs are still under way */
     }
-    return true;
+    return log_is_there(process);
 }

@@ -15,9 +15,7 @@
 
 static void images_forget(struct world *world)
 {
-    for (uint32_t i = 0; i < world->image_count; i++)
-        free(world->image[i].nf);
-    world->image_count = 0;
+    world_images_drop(world);
     free(world->base.nf);
     world->base = (struct image){0};
 }
@@ -48,6 +46,7 @@ static void output_forget(struct world *world)
     world->dying = NULL;
     world->raised = false;
     world->output_bare = true;
+    world_standby_output_forgotten(world);
 }
 
 void world_output_logger_dies(struct world *world)
@@ -80,6 +79,9 @@ void world_input_logger_dies(struct world *world)
     world->il_peer = NULL;
     for (uint32_t i = 0; i < world->process_count; i++)
         connection_logger_dies(&world->process[i]->input);
+    world->standby.copied = NULL;
+    if (world->standby.process != NULL)
+        connection_logger_dies(&world->standby.process->input);
     world->input_bare = true;
     world->deaths++;
     world->totals->il_deaths++;

@@ -17,19 +17,22 @@ static void backup_forget(struct backup *backup)
     backup->fed = (struct image){0};
 }
 
-/* Another one joins by and by. */
-static void backup_next(struct world *world)
+void world_backup_next(struct world *world)
 {
     backup_forget(&world->backup);
-    world->backup = (struct backup){.joins_in = 1 + random_below(&world->random, JOIN_STEPS_MAX)};
+    world->backup = (struct backup){.joins_in = 1 + random_below(&world->random, JOIN_STEPS_MAX),
+                                    .hot = random_percent(&world->random, world->hot_percent)};
 }
 
 void world_backup_dies(struct world *world)
 {
     if (world->reigning != NULL && world->reigning->mode == PROCESS_REPLAY) {
         world_replay_ends(world);
-    } else if (world->backup.there) {
-        backup_next(world);
+    } else if (world->standby.process != NULL) {
+        world_standby_ends(world);
+        world->totals->backups_waiting_killed++;
+    } else if (world->backup.there && !world->standby.following.follows) {
+        world_backup_next(world);
         world->totals->backups_waiting_killed++;
     } else {
         return;
@@ -41,6 +44,10 @@ void world_backup_step(struct world *world)
 {
     struct backup *backup = &world->backup;
 
+    if (world->standby.process != NULL || world->standby.following.follows) {
+        backup_forget(backup); /* it has gone beyond what it was fed */
+        return;
+    }
     if (!backup->there) {
         backup->there = backup->joins_in > 0 && --backup->joins_in == 0;
         return;
@@ -57,12 +64,20 @@ void world_backup_step(struct world *world)
     ASSERT(backup->fed.nf != NULL);
     *backup->fed.nf = *world->base.nf;
     backup->fed.mark = world->base.mark;
+    backup->fed.tainted = world->base.tainted;
 }
 
 bool world_backup_ready(const struct world *world)
 {
     const struct backup *backup = &world->backup;
+    const struct process *standby = world->standby.process;
 
+    if (world->ol != NULL && !following_may_take_over(&world->standby.following, world->ol))
+        return false;
+    if (world->standby.following.follows)
+        return standby != NULL && standby->output.of == world->ol_of &&
+               standby->output.logger != NULL && standby->input.of == world->il_of &&
+               standby->input.logger != NULL && !standby->noticed;
     return backup->there && backup->of == world->ol_of && world->base.mark.number != 0 &&
            backup->fed.mark.number == world->base.mark.number;
 }
@@ -76,7 +91,7 @@ void world_replay_ends(struct world *world)
     ASSERT(process != NULL && process->mode == PROCESS_REPLAY);
     world->totals->backups_killed++;
     process_kill(process);
-    backup_next(world);
+    world_backup_next(world);
     world->dying = process;
     world->reigning = NULL;
     world->takeover_in = 1 + random_below(&world->random, 60);
@@ -140,9 +155,7 @@ static bool raise(struct world *world)
         sim_violation("R12: takeover under epoch %u of base %lx", world->takeover.epoch,
                       world->takeover.base.number);
     fence(old, world->takeover.epoch);
-    for (uint32_t i = 0; i < world->image_count; i++)
-        free(world->image[i].nf);
-    world->image_count = 0;
+    world_images_drop(world);
     world->raised = true;
     return true;
 }
@@ -171,25 +184,61 @@ static bool claim_inputs(struct world *world, uint32_t epoch, uint64_t claimant,
     return true;
 }
 
+/* It has the base in place, and nothing since. */
+static struct process *cold(struct world *world, struct input_claim inputs)
+{
+    const struct image *fed = &world->backup.fed;
+    struct process *backup = world_process_create(world, world->takeover.epoch);
+
+    if (world->standby.distrust && fed->mark.replayed)
+        sim_violation("G6: a takeover from base %lx, which may be of a standby that departed",
+                      fed->mark.number);
+    process_replay_begin(backup, &fed->mark, fed->nf, inputs);
+    backup->departed = fed->tainted;
+    log_feed_begin(&world->standby.feed, world->ol);
+    return backup;
+}
+
+/* The standby goes on from where it stands. */
+static struct process *hot(struct world *world)
+{
+    struct process *backup = world->standby.process;
+
+    world_copy_stop(world, backup);
+    world->standby.process = NULL;
+    following_lost(&world->standby.following, world->ol);
+    link_set_epoch(backup->output.logger, world->takeover.epoch, 0);
+    link_set_epoch(backup->input.logger, world->takeover.epoch, 0);
+    world->totals->hot_takeovers++;
+    return backup;
+}
+
 void world_takeover(struct world *world)
 {
     if (!world->raised && !raise(world))
         return;
+    if (!following_may_take_over(&world->standby.following, world->ol)) {
+        world_refuse(world, REFUSED_DEPARTED);
+        return;
+    }
     if (!world_backup_ready(world) || world->il == NULL) {
         world->takeover_in = 5;
         return;
     }
     struct takeover *takeover = &world->takeover;
+    bool follows = world->standby.following.follows;
     struct input_claim claim = {takeover->base.inputs_of, takeover->base.inputs_from};
-    uint64_t claimant = ++world->claims;
+    if (follows)
+        claim = world->standby.process->rejoin.inputs;
+    uint64_t claimant = follows ? world->standby.process->claimant : ++world->claims;
     if (!claim_inputs(world, takeover->epoch, claimant, &claim)) {
         world_refuse(world, REFUSED_INPUT);
         return;
     }
-    struct process *backup = world_process_add(world, takeover->epoch);
+    struct process *backup = world_process_add(world, follows ? hot(world) : cold(world, claim));
     backup->claimant = claimant;
     world->il_peer = backup;
-    process_replay_begin(backup, takeover, world->ol, world->backup.fed.nf, claim);
+    process_replay_take_over(backup, takeover);
     backup_forget(&world->backup);
     world->backup = (struct backup){0};
     world->reigning = backup;
@@ -205,6 +254,10 @@ static void cut(struct world *world, struct process *backup)
     uint64_t outputs[THREADS_MAX] = {0}, effects[THREADS_MAX] = {0};
     struct replay *replay = backup->replay;
 
+    if (backup->departed) {
+        world_refuse(world, REFUSED_UNSEEN);
+        return;
+    }
     for (uint32_t t = 0; t < cut.threads; t++) {
         const struct thread_state *state = &backup->nf.thread[t].state;
 
@@ -222,16 +275,30 @@ static void cut(struct world *world, struct process *backup)
     int error = output_log_cut(world->ol, backup->epoch, &cut, outputs, effects);
     if (error < 0)
         sim_violation("the OL refused the cut: %s", strerror(-error));
+    log_feed_end(&world->standby.feed);
     process_go_live(backup);
-    backup_next(world);
+    world_backup_next(world);
 }
 
 void world_replay(struct world *world)
 {
     struct process *backup = world->reigning;
 
-    for (uint32_t i = random_below(&world->random, 30); i > 0; i--)
+    if (random_percent(&world->random, 60))
+        world_feed_logs(world, backup);
+    if (random_percent(&world->random, 60))
+        process_control_replay(backup);
+    for (uint32_t i = random_below(&world->random, 30); i > 0 && !backup->noticed; i--)
         process_replay_step(backup, random_below(&world->random, backup->nf.threads));
-    if (random_percent(&world->random, 10) && process_replay_at_rest(backup))
+    if (random_percent(&world->random, 30))
+        process_tell_progress(backup);
+    if (random_percent(&world->random, 10) && !backup->noticed && process_replay_at_rest(backup) &&
+        !backup->noticed)
         cut(world, backup);
+    if (backup->noticed) { /* G6: it says so, and never goes live */
+        world->totals->departures++;
+        following_departed(&world->standby.following, world->ol);
+        world->standby.distrust = true;
+        world_replay_ends(world);
+    }
 }

@@ -10,14 +10,19 @@
 #define DEATH_RETRY_STEPS 50u
 #define RECOVERY_STEPS 300u
 
-struct process *world_process_add(struct world *world, uint32_t epoch)
+struct process *world_process_create(struct world *world, uint32_t epoch)
 {
-    ASSERT(world->process_count < WORLD_PROCESSES_MAX);
     struct process *process =
         process_create(&world->random, &world->now_ns, &world->faults, epoch, ++world->claims);
     process->oracle = process->judge = world->oracle;
     process->output.of = world->ol_of;
     process->input.of = world->il_of;
+    return process;
+}
+
+struct process *world_process_add(struct world *world, struct process *process)
+{
+    ASSERT(world->process_count < WORLD_PROCESSES_MAX);
     world->process[world->process_count++] = process;
     return process;
 }
@@ -25,6 +30,8 @@ struct process *world_process_add(struct world *world, uint32_t epoch)
 static void world_create(struct world *world, uint64_t seed)
 {
     static const uint32_t steps_ns[] = {2000, 20000, 200000};
+    static const uint32_t hot[] = {0, 50, 100, 100}, standby_percent[] = {3, 40, 90, 90};
+    static const uint64_t lags[] = {512, 3000, UINT64_MAX, UINT64_MAX};
     struct random *random = &world->random;
 
     random->state = mix64(seed);
@@ -39,13 +46,18 @@ static void world_create(struct world *world, uint64_t seed)
     world->snapshot_permille = random_range(random, 1, 12);
     world->others_percent = random_percent(random, 85) ? 15 : 60;
     world->ship_percent = random_range(random, 2, 20);
+    world->hot_percent = hot[random_below(random, 4)];
+    world->standby_percent = standby_percent[random_below(random, 4)];
+    world->notice_permille = random_percent(random, 30) ? 2 : 50;
+    world->lag_bytes = lags[random_below(random, 4)];
+    world->plant_rate = random_percent(random, 12) ? random_range(random, 1, 30) : 0;
 
     uint32_t epoch, threads = random_range(random, 2, SIM_THREADS_MAX);
     oracle_reset(world->oracle, threads);
     world_loggers_create(world);
     int error = output_log_start(world->ol, &epoch);
     ASSERT(error == 0 && epoch == 1);
-    struct process *master = world_process_add(world, epoch);
+    struct process *master = world_process_add(world, world_process_create(world, epoch));
     toy_create(&master->nf, threads, random);
     struct input_claim all = {0};
     error = input_log_reign(world->il, epoch, master->claimant, &all);
@@ -65,6 +77,7 @@ static void world_destroy(struct world *world)
         free(world->image[i].nf);
     free(world->base.nf);
     free(world->backup.fed.nf);
+    process_destroy(world->standby.process);
     input_log_destroy(world->il);
     output_log_destroy(world->ol);
 }
@@ -77,8 +90,12 @@ static bool wants_snapshot(struct world *world, struct process *process)
         !rejoin_may_snapshot(&process->rejoin) ||
         process->snapshots - process->settled >= SIM_SNAPSHOTS_OPEN)
         return false;
+    if (process->standby)
+        return process_wants_snapshot(process);
     if (random_below(random, 1000) < world->snapshot_permille && !world->draining &&
         world->image_count < 2 && process->output.to.head == process->output.to.tail)
+        return true;
+    if (process->due)
         return true;
     if (random_percent(random, 2) && world->ol != NULL && output_log_wants_snapshot(world->ol))
         return true;
@@ -139,6 +156,7 @@ static void world_step(struct world *world)
         world->totals->partitions++;
     }
     world_backup_step(world);
+    world_standby_step(world);
     world_loggers_return(world);
     if (world->takeover_in > 0 && --world->takeover_in == 0)
         world_takeover(world);
@@ -156,6 +174,8 @@ static void add_up(struct world *world)
     totals->unborn += world->refused == REFUSED_UNBORN;
     totals->refused_output += world->refused == REFUSED_OUTPUT;
     totals->refused_input += world->refused == REFUSED_INPUT;
+    totals->refused_departed += world->refused == REFUSED_DEPARTED;
+    totals->unseen += world->refused == REFUSED_UNSEEN;
     totals->lost_outputs += world->oracle->lost_outputs;
     if (totals->most_takeovers < world->takeovers)
         totals->most_takeovers = world->takeovers;
@@ -181,7 +201,16 @@ static void add_up(struct world *world)
 
 /* ---- who dies when ---- */
 
-enum death { DEATH_MASTER, DEATH_BACKUP, DEATH_IL, DEATH_OL, DEATH_IL_CUT, DEATH_OL_CUT };
+enum death {
+    DEATH_MASTER,
+    DEATH_BACKUP,
+    DEATH_IL,
+    DEATH_OL,
+    DEATH_IL_CUT,
+    DEATH_OL_CUT,
+    DEATH_STANDBY_IL_CUT,
+    DEATH_STANDBY_OL_CUT
+};
 
 struct plan {
     uint32_t count;
@@ -197,8 +226,20 @@ struct plan {
 static enum death any_death(struct random *random)
 {
     static const enum death deaths[] = {
-        DEATH_MASTER, DEATH_MASTER, DEATH_MASTER, DEATH_MASTER, DEATH_BACKUP, DEATH_IL,
-        DEATH_IL,     DEATH_OL,     DEATH_OL,     DEATH_IL_CUT, DEATH_OL_CUT,
+        DEATH_MASTER,
+        DEATH_MASTER,
+        DEATH_MASTER,
+        DEATH_MASTER,
+        DEATH_BACKUP,
+        DEATH_IL,
+        DEATH_IL,
+        DEATH_OL,
+        DEATH_OL,
+        DEATH_IL_CUT,
+        DEATH_OL_CUT,
+        DEATH_BACKUP,
+        DEATH_STANDBY_IL_CUT,
+        DEATH_STANDBY_OL_CUT,
     };
     return deaths[random_below(random, sizeof(deaths) / sizeof(*deaths))];
 }
@@ -241,6 +282,12 @@ static void die(struct world *world, enum death death)
         break;
     case DEATH_OL_CUT:
         world_output_cut(world);
+        break;
+    case DEATH_STANDBY_IL_CUT:
+        world_standby_input_cut(world);
+        break;
+    case DEATH_STANDBY_OL_CUT:
+        world_standby_output_cut(world);
         break;
     }
 }

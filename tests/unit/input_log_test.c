@@ -255,3 +255,81 @@ Test(input_log, a_newcomer_is_not_fed_what_another_was)
     cr_assert_eq(second.of, INCARNATION);
     cr_assert_eq(second.from, 3);
 }
+
+/* ---- a hot standby ---- */
+
+static packet_id next_copy(void)
+{
+    struct packet_item item;
+
+    return input_log_copy_next(il, &item) ? item.number : 0;
+}
+
+Test(input_log, a_standby_is_copied_what_the_master_is_fed_whoever_is_faster)
+{
+    struct input_claim from = {.of = INCARNATION, .from = 2};
+    struct input_log_state state;
+
+    for (int i = 0; i < 3; i++)
+        accept_packet(60, 0);
+    cr_assert_eq(next_copy(), 0, "nobody asked");
+    cr_assert_eq(input_log_copy(il, &from), 0);
+    cr_assert_eq(next_copy(), 2, "the master need not be fed");
+    input_log_copied(il);
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
+    cr_assert_eq(next_id(), 1);
+    input_log_sent(il);
+    cr_assert_eq(next_copy(), 3);
+    input_log_copied(il);
+    cr_assert_eq(next_copy(), 0, "all copied");
+    cr_assert_eq(next_id(), 2, "which the master does not notice");
+    accept_packet(60, 0);
+    cr_assert_eq(next_copy(), 4);
+    input_log_state(il, &state);
+    cr_assert_eq(state.uncopied, 4);
+    input_log_copy_stop(il);
+    cr_assert_eq(next_copy(), 0);
+}
+
+Test(input_log, a_standby_is_not_copied_what_is_not_kept)
+{
+    struct input_claim dead = {.of = INCARNATION + 1, .from = 1};
+    struct input_claim old = {.of = INCARNATION, .from = 1}, beyond = {INCARNATION, 6};
+    struct input_log_state state;
+
+    for (int i = 0; i < 4; i++)
+        accept_packet(60, 0);
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
+    cr_assert_eq(input_log_copy(il, &dead), -ENODATA);
+    cr_assert_eq(input_log_copy(il, &beyond), -ERANGE);
+    cr_assert_eq(input_log_copy(il, &old), 0);
+    input_log_copied(il);
+    cr_assert_eq(input_log_truncate(il, 1, 2), 0, "it has that");
+    cr_assert_eq(next_copy(), 2);
+    cr_assert_eq(input_log_truncate(il, 1, 4), 0);
+    cr_assert_eq(next_copy(), 0, "it fell behind");
+    input_log_state(il, &state);
+    cr_assert_eq(state.uncopied, 0);
+    cr_assert_eq(input_log_copy(il, &old), -ERANGE);
+}
+
+Test(input_log, copies_go_around_the_ring)
+{
+    struct input_claim from = {.of = INCARNATION, .from = 1};
+    struct packet_item item;
+    packet_id accepted = 0;
+
+    cr_assert_eq(claim(il, 1, 7, 1), 0);
+    cr_assert_eq(input_log_copy(il, &from), 0);
+    for (packet_id copied = 1; copied < 500; copied++) {
+        while (input_log_has_room(il, 1)) {
+            accept_packet((uint16_t)(60 + accepted % 700), 0);
+            accepted++;
+        }
+        cr_assert(input_log_copy_next(il, &item));
+        cr_assert_eq(item.number, copied);
+        cr_assert_eq(item.length, 60 + (copied - 1) % 700);
+        input_log_copied(il);
+        cr_assert_eq(input_log_truncate(il, 1, copied + 1), 0);
+    }
+}

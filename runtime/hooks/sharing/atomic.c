@@ -8,6 +8,7 @@
  * outdated by then: whether it changes anything is decided again.
  */
 #include "abi_internal.h"
+#include "check/check.h"
 #include "core/assert.h"
 #include "hooks/sharing/word.h"
 
@@ -105,6 +106,11 @@ static enum event rmw_replay(struct nf_thread *thread, void *address,
         slot->written = rmw.version.written;
         word_write(address, rmw.new, operation->bytes);
         slot_give(slot, slot->lock + 2);
+    }
+    if (event == EVENT_PASS && checking()) {
+        check_acquired(check_word(address));
+        if (rmw.stored)
+            check_released(check_word(address));
     }
     replay_object_unlock(slot);
     *old = rmw.old;

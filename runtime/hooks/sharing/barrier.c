@@ -12,6 +12,7 @@
 #include <limits.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "hooks/sharing/lock.h"
 
 /* Until `*word` is `value` (or, with `not`, something else); both modes. */
@@ -52,6 +53,12 @@ HOOK int __palisade_pthread_barrier_init(pthread_barrier_t *native,
     return 0;
 }
 
+/* What the threads of one round are ordered by: the next may begin before all have left. */
+static const void *round_of(const struct nf_barrier *barrier, uint32_t round)
+{
+    return (const uint8_t *)barrier + round % sizeof *barrier;
+}
+
 /* The order says who is the last; what the others wait for is shown only when that is recorded. */
 static bool arrive(struct nf_thread *thread, struct nf_barrier *barrier)
 {
@@ -70,8 +77,10 @@ static enum event arrive_replay(struct nf_thread *thread, struct nf_barrier *bar
 {
     replay_object_lock(barrier);
     enum event event = ev_order_replay(&thread->core, &run_of(thread)->reader, &barrier->order);
-    if (event == EVENT_PASS)
+    if (event == EVENT_PASS) {
+        check_release(round_of(barrier, atomic_load(&barrier->round)));
         arrive(thread, barrier);
+    }
     replay_object_unlock(barrier);
     return event;
 }
@@ -96,6 +105,7 @@ int palisade_barrier_wait_restartable(pthread_barrier_t *native)
         thread->wait_phase = PHASE_BARRIER;
     }
     wait_for(thread, &barrier->round, thread->wait_round, true, "pthread_barrier_wait");
+    check_acquire(round_of(barrier, thread->wait_round));
     thread->wait_phase = PHASE_NONE;
     int result = thread->wait_result;
     if (atomic_fetch_sub(&barrier->leaving, 1) == 1)

@@ -17,6 +17,7 @@
 #include <sched.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "core/assert.h"
 #include "replay/replay.h"
 
@@ -42,6 +43,7 @@ void native_lock(struct nf_thread *thread, struct nf_mutex *mutex, bool restarta
 
 void native_unlock(struct nf_mutex *mutex)
 {
+    check_release(mutex);
     atomic_store_explicit(&mutex->holder, 0, memory_order_relaxed);
     if (__builtin_expect(atomic_exchange_explicit(&mutex->word, 0, memory_order_release) == 2, 0))
         futex_wake(&mutex->word, 1);
@@ -58,6 +60,7 @@ enum event lock_replay(struct nf_thread *thread, struct nf_mutex *mutex)
     if (event == EVENT_PASS) {
         atomic_store(&mutex->word, 1);
         atomic_store(&mutex->holder, thread->core.index + 1);
+        check_acquire(mutex);
     }
     replay_object_unlock(mutex);
     return event;
@@ -224,6 +227,7 @@ static enum event try_replay(struct nf_thread *thread, struct nf_mutex *mutex, b
     if (event == EVENT_PASS && !*failed) {
         atomic_store(&mutex->word, 1);
         atomic_store(&mutex->holder, thread->core.index + 1);
+        check_acquire(mutex);
     }
     replay_object_unlock(mutex);
     return event;

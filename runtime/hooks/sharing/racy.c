@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "core/assert.h"
 #include "hooks/sharing/word.h"
 
@@ -69,11 +70,23 @@ void word_load_record(struct nf_thread *thread, struct log *log, const void *add
     ev_load_stamp(&thread->core, key, looked->lock + 1);
 }
 
+/* Whoever stored it says so under the lock, a moment after its position moved. */
+static void word_acquire(const void *address)
+{
+    if (!checking())
+        return;
+    replay_object_lock(slot_of(address));
+    check_acquired(check_word(address));
+    replay_object_unlock(slot_of(address));
+}
+
 struct word word_load(struct nf_thread *thread, const void *address, uint32_t bytes)
 {
     struct word value;
-    if (REPLAYED_SAFE_ALONE(thread, "load", load_replay(thread, address, bytes, &value)))
+    if (REPLAYED_SAFE_ALONE(thread, "load", load_replay(thread, address, bytes, &value))) {
+        word_acquire(address);
         return value;
+    }
     struct log *log = log_ready(thread);
     struct looked looked = word_look(address, bytes);
     word_load_record(thread, log, address, bytes, &looked);
@@ -136,8 +149,10 @@ static uint64_t mixed(struct nf_thread *thread, const void *address, uint32_t by
 {
     struct positions needed;
     uint64_t value;
-    if (REPLAYED_WATCHING(thread, "mixed load", mixed_replay(thread, &value)))
+    if (REPLAYED_WATCHING(thread, "mixed load", mixed_replay(thread, &value))) {
+        word_acquire(address);
         return value;
+    }
     struct log *log = log_ready(thread);
     value = word_read(address, bytes).low;
     atomic_thread_fence(memory_order_acquire);
@@ -193,6 +208,8 @@ static enum event store_replay(struct nf_thread *thread, void *address, struct w
         slot->written = version.written;
         word_write(address, value, bytes);
         slot_give(slot, slot->lock + 2);
+        if (checking())
+            check_released(check_word(address));
     }
     replay_object_unlock(slot);
     return event;

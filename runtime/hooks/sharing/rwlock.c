@@ -13,6 +13,7 @@
 #include <limits.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "hooks/sharing/lock.h"
 
 #define PREFER_PAUSE_NS 1000000
@@ -135,8 +136,10 @@ static enum event read_replay(struct nf_thread *thread, struct nf_rwlock *lock, 
     replay_object_lock(lock);
     enum event event = ev_read_replay(&thread->core, &run_of(thread)->reader, &lock->order,
                                       (uint64_t)lock, !(lock->word & RW_WRITER), failed);
-    if (event == EVENT_PASS && !(failed && *failed))
+    if (event == EVENT_PASS && !(failed && *failed)) {
         atomic_fetch_add(&lock->word, 1);
+        check_acquire(lock);
+    }
     replay_object_unlock(lock);
     return event;
 }
@@ -152,6 +155,7 @@ static enum event write_replay(struct nf_thread *thread, struct nf_rwlock *lock,
     if (event == EVENT_PASS && !(failed && *failed)) {
         atomic_store(&lock->word, RW_WRITER);
         atomic_store(&lock->holder, thread->core.index + 1);
+        check_acquire_alone(lock);
     }
     replay_object_unlock(lock);
     return event;
@@ -337,9 +341,11 @@ HOOK int __palisade_pthread_rwlock_unlock(pthread_rwlock_t *native)
     if (nf_self == NULL)
         return pthread_rwlock_unlock(native);
     if (atomic_load(&lock->word) & RW_WRITER) {
+        check_release(lock);
         atomic_store(&lock->holder, 0);
         atomic_store(&lock->word, 0);
     } else {
+        check_release_shared(lock);
         ev_read_done(&lock->order);
         atomic_fetch_sub(&lock->word, 1);
     }

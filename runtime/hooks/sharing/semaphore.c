@@ -8,6 +8,7 @@
 #include <semaphore.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "hooks/sharing/lock.h"
 
 enum act { ACT_TAKE, ACT_POST, ACT_LOOK };
@@ -36,8 +37,13 @@ static enum event act_replay(struct nf_thread *thread, struct nf_sem *sem, enum 
 {
     replay_object_lock(sem);
     enum event event = ev_order_replay(&thread->core, &run_of(thread)->reader, &sem->order);
-    if (event == EVENT_PASS)
+    if (event == EVENT_PASS) {
         *result = perform(sem, act);
+        if (act == ACT_POST)
+            check_release(sem);
+        else
+            check_acquire(sem);
+    }
     replay_object_unlock(sem);
     return event;
 }

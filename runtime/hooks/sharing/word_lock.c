@@ -11,6 +11,7 @@
 #include <sched.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 
 /* ---- the native lock ---- */
 
@@ -64,6 +65,10 @@ bool word_is_recorded(uint32_t value, bool shared)
 void word_release(_Atomic uint32_t *word)
 {
     uint32_t value = atomic_load(word), next;
+    if (value & WORD_HELD)
+        check_release(word);
+    else
+        check_release_shared(word);
     do {
         next = 0; /* nobody is left: whoever waits looks again */
         uint32_t readers = value % WORD_READER_RECORDED / WORD_READER; /* recorded or not */
@@ -100,6 +105,10 @@ enum event word_replay(struct nf_thread *thread, _Atomic uint32_t *word, struct 
     if (event == EVENT_PASS && !no) {
         word_try(word, shared);
         word_recorded(word, shared);
+        if (shared)
+            check_acquire(word);
+        else
+            check_acquire_alone(word);
     }
     replay_object_unlock(object);
     if (failed)
@@ -236,6 +245,8 @@ static enum event look_turn(struct nf_thread *thread, const void *word)
     struct word_order *entry = order_of(word);
     replay_object_lock(entry);
     enum event event = ev_order_replay(&thread->core, &run_of(thread)->reader, &entry->order);
+    if (event == EVENT_PASS)
+        check_acquire(word);
     replay_object_unlock(entry);
     return event;
 }

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "abi_internal.h"
+#include "check/check.h"
 #include "core/assert.h"
 #include "heap/heap.h"
 #include "hooks/sharing/lock.h"
@@ -189,6 +190,7 @@ static void finish(struct nf_thread *thread, void *result)
     keys_thread_exit(thread);
     memory_thread_exit(thread);
     thread->result = result;
+    check_release(&thread->lifecycle);
     bool replayed = REPLAYED_ALONE(
         thread, "thread exit", ev_number_replay(&thread->core, &run_of(thread)->reader, 0, &value));
     if (!replayed)
@@ -244,6 +246,7 @@ HOOK int __palisade_pthread_create(pthread_t *out, const pthread_attr_t *attribu
         replay_thread_born();
     }
     *out = thread->core.index + 1;
+    check_start(thread->core.index);
     thread_spawn(thread->core.index);
     return 0;
 }
@@ -274,6 +277,7 @@ int palisade_join_restartable(pthread_t handle, void **result)
         else
             signal_wait(self, &other->lifecycle, state, -1);
     }
+    check_acquire(&other->lifecycle);
     /* The event tells signals of this wait from those of the next. */
     LOGGED(self, "pthread_join", 0, 0);
     if (result)
