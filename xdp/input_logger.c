@@ -20,7 +20,8 @@
 #include "persist.h"
 #include "stall_json.h"
 
-#define FEED_FRAMES 64u /* in one round */
+#define FEED_FRAMES 64u   /* in one round */
+#define OWES_NS 500000000 /* a full ring waits so long for the snapshot of a standby */
 
 struct input_logger {
     struct input_log *log;
@@ -143,6 +144,7 @@ static void greeted(struct logger *logger, struct peer *peer)
 static void copy_stop(struct input_logger *il, int64_t now_ns)
 {
     il->standby = NULL;
+    il->wanted = false; /* of the master now */
     input_log_copy_stop(il->log);
     stall_note(&il->copy_waits, false, now_ns);
 }
@@ -337,16 +339,24 @@ static uint32_t feed(struct input_log *log, const struct feed *feed, struct peer
     return frames;
 }
 
-/* What it needs was truncated: it stood still for as long as the ring is deep. */
+/*
+ * What it needs was truncated: it stood still for as long as the ring is deep. Or the ring is full,
+ * and no snapshot comes of it that would free it: then the master has to make one.
+ */
 static void standby_behind(struct logger *logger)
 {
     struct input_logger *il = logger->state;
     struct input_log_state state;
 
     input_log_state(il->log, &state);
+    int64_t full_ns = atomic_load_explicit(&il->ring_full.since_ns, memory_order_relaxed);
     if (state.uncopied == 0)
         peer_refuse(logger, il->standby, STATUS_BEHIND,
                     "this standby fell behind the packets that are kept");
+    else if (il->wanted && il->full && logger->now_ns - full_ns >= OWES_NS)
+        peer_refuse(logger, il->standby, STATUS_BEHIND,
+                    "the input logger's ring is full, and this standby comes to no snapshot: the "
+                    "master makes one");
 }
 
 /* Only a snapshot lets us forget; the NF makes none by itself for long, or never (snapshot_ms). */

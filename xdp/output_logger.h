@@ -28,10 +28,12 @@ enum reign {
 /* The backup, when it is hot: output_standby.c. */
 struct output_standby {
     bool follows;
-    bool skips;        /* what still comes of an image that the master had begun */
-    bool mistrusted;   /* the base may be of a standby that departed from the log */
-    uint32_t in_a_row; /* departures */
-    int64_t follow_ns; /* not before */
+    bool skips;         /* what still comes of an image that the master had begun */
+    bool mistrusted;    /* the base may be of a standby that departed from the log */
+    uint32_t in_a_row;  /* departures */
+    int64_t follow_ns;  /* not before */
+    uint64_t lost_base; /* when one was lost last */
+    int64_t lost_ns;
     struct log_feed_lag lag;
     uint64_t lag_most;                   /* in bytes, since it follows */
     int64_t moved_ns;                    /* it replayed something */

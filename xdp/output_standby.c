@@ -18,6 +18,8 @@
 
 #define FEED_NS 300000 /* logs go together, for each message wakes it */
 #define FEED_AT_ONCE_BYTES (64u << 10)
+#define OWES_NS 500000000 /* a full memory waits so long for its snapshot */
+#define NEWER_NS 2000000000
 #define LAG_FRAMES_LEAST 32u /* on their way, however small --lag is */
 /* Should it stand still and not say so. */
 #define STARVED_NS 500000000
@@ -34,6 +36,14 @@ static void tell_master(struct output_logger *ol, bool follows)
 
     if (ol->reign == REIGN_MASTER && ol->master && !ol->master->leaving)
         peer_send(ol->logger, ol->master, &message);
+}
+
+/* After the loss of a standby the master makes a snapshot: following from the base before it would
+ * stop that, which may free memory that the one before could not. */
+static bool rested(const struct output_logger *ol)
+{
+    return images_base(ol->images) != ol->standby.lost_base ||
+           ol->logger->now_ns - ol->standby.lost_ns >= NEWER_NS;
 }
 
 static bool may_follow(const struct output_logger *ol)
@@ -77,6 +87,8 @@ void standby_lost(struct output_logger *ol)
     if (!ol->standby.follows)
         return;
     ol->standby.follows = false;
+    ol->standby.lost_base = images_base(ol->images);
+    ol->standby.lost_ns = ol->logger->now_ns;
     stall_note(&ol->standby.lag_waits, false, ol->logger->now_ns);
     images_abandon(ol->images);
     output_log_marks_drop(ol->log);
@@ -151,12 +163,26 @@ static uint32_t feed_logs(struct output_logger *ol)
     return sent;
 }
 
+/* The memory is full, and no snapshot comes of it: then the master has to make one. */
+static bool owes_snapshot(const struct output_logger *ol)
+{
+    int64_t full_ns = atomic_load_explicit(&ol->memory_full.since_ns, memory_order_relaxed);
+
+    return ol->wanted && !ol->imaging && full_ns && ol->logger->now_ns - full_ns >= OWES_NS;
+}
+
 uint32_t standby_step(struct output_logger *ol)
 {
     if (may_follow(ol))
         follow(ol);
     if (!ol->standby.follows || ol->reign != REIGN_MASTER || ol->backup->leaving)
         return 0;
+    if (owes_snapshot(ol)) {
+        peer_refuse(ol->logger, ol->backup, STATUS_BEHIND,
+                    "the output logger's memory is full, and this standby comes to no snapshot: "
+                    "the master makes one");
+        return 0;
+    }
     uint32_t sent = feed_logs(ol);
     ol->standby.lag = log_feed_lag(&ol->feed, ol->log);
     if (ol->standby.lag.bytes > ol->standby.lag_most)

@@ -55,10 +55,11 @@ def protected_ns(gateway, kill_ns):
         return _first(ol, "protected", kill_ns)
     # The output logger does not hear of it. What was committed under the dead one is no base for a
     # takeover (R16): the first one is that is committed after both have its successor.
-    joined = [_first(gateway.input_logger.journal, "welcome", kill_ns, role="backup"),
-              _first(gateway.master.journal, "logger_back", kill_ns, logger=LOGGER_WORDS["il"])]
-    event = "follows" if gateway.backup.standby == "hot" else "image_committed"
-    return None if None in joined else _first(ol, event, max(joined))
+    back = _first(gateway.master.journal, "logger_back", kill_ns, logger=LOGGER_WORDS["il"])
+    if gateway.backup.standby == "hot":  # it asks its successor for the packets since that base
+        return _first(gateway.backup.journal, "follows", back)
+    joined = _first(gateway.input_logger.journal, "welcome", kill_ns, role="backup")
+    return _first(ol, "image_committed", max(back, joined)) if back and joined else None
 
 
 def figures(gateway, kill_ns):

@@ -24,9 +24,10 @@ def render(result):
         rows += [
             ("snapshot pause", _ms(result["snapshot_pause_ms"])
              + _optional(" (longest {} ms)", result["snapshot_pause_max_ms"])),
-            ("log bytes per packet", (_optional("{}", result["log_bytes_per_packet"]) or "-")
-             + " (" + ", ".join(f"{kind} {count}" for kind, count in
-                                result["log_bytes_per_packet_by_kind"].items()) + ")"),
+            ("log bytes per packet", "-" if result["log_bytes_per_packet"] is None else
+             f"{result['log_bytes_per_packet']} (" + ", ".join(
+                 f"{kind} {count}" for kind, count in
+                 result["log_bytes_per_packet_by_kind"].items()) + ")"),
             ("outputs waited for logs", "-" if result["output_wait_us"] is None else ", ".join(
                 f"{name} {wait_us:.0f} us" for name, wait_us in result["output_wait_us"].items())),
             ("Palisade's own count", _own_count(result)),

@@ -57,6 +57,8 @@ int io_send_ol(void *context, const struct message *message)
 static int from_output_logger(void *context, const struct message *message)
 {
     (void)context;
+    if (message->kind == MESSAGE_REFUSE && message->refuse.status == STATUS_BEHIND)
+        standby_start_over("%s", message->refuse.text);
     if (message->kind == MESSAGE_REFUSE)
         process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
     if (io.phase != IO_LIVE)

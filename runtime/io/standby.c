@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fault/fault.h"
+#include "hooks/files/effect.h"
 #include "io/io.h"
 #include "replay/departure.h"
 #include "replay/inputs.h"
@@ -103,6 +104,7 @@ void standby_departure_round(void)
 bool standby_round(void)
 {
     ship_collect_replayed();
+    effects_forget(process.effects_done);
     inputs_trim();
     takeover_progress();
     return standby_snapshot_round();

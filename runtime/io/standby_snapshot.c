@@ -6,6 +6,7 @@
  * the barrier is lowered while it cannot succeed, more rarely tried again after each failure, and
  * for a takeover at once.
  */
+#include "fault/fault.h"
 #include "io/io.h"
 #include "replay/inputs.h"
 #include "snapshot/snapshot.h"
@@ -91,10 +92,12 @@ void standby_snapshot_committed(uint64_t number)
 {
     if (!snapshot_committed(number))
         return;
+    fault_point(FAULT_BACKUP_COMMITTED);
     struct message message = {.kind = MESSAGE_TRUNCATE,
                               .epoch = io.epoch,
                               .number = {.number = snapshot_mark()->inputs_from}};
     int error = io.il_line ? lifeline_send(io.il_line, &message) : 0;
     if (error)
         logger_broken(INPUT_LOGGER, error);
+    fault_point(FAULT_BACKUP_TRUNCATED);
 }

@@ -11,6 +11,7 @@
 
 #include "fault/fault.h"
 #include "hooks/files/descriptor.h"
+#include "hooks/files/effect.h"
 #include "hooks/packets/queue.h"
 #include "hooks/threads/signal.h"
 #include "hooks/threads/thread.h"
@@ -130,6 +131,7 @@ static int go_live(void)
 {
     fault_point(FAULT_BACKUP_GO);
     ship_go_live();
+    effects_forget(process.effects_done);
     io.stable.threads = IMAGE->thread_count; /* the cut: beyond it positions begin anew */
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {
         struct nf_thread *thread = &IMAGE->threads[t];

@@ -130,11 +130,10 @@ const struct snapshot_mark *snapshot_pending(void)
 
 /* ---- barrier and copy ---- */
 
-/* Points of whoever reigns: a standby does not come by. */
-static void master_point(enum fault point)
+/* The step exists for whoever reigns, and for a standby that follows. */
+static void point(enum fault master, enum fault standby)
 {
-    if (process_mode() == MODE_RECORD)
-        fault_point(point);
+    fault_point(process_mode() == MODE_RECORD ? master : standby);
 }
 
 void snapshot_begin(int64_t now)
@@ -146,7 +145,7 @@ void snapshot_begin(int64_t now)
     snapshot.let_go = 0;
     snapshot.state = SNAPSHOT_BARRIER;
     process_set_barrier(true);
-    master_point(FAULT_MASTER_BARRIER);
+    point(FAULT_MASTER_BARRIER, FAULT_BACKUP_BARRIER);
 }
 
 static bool is_unsafe(uint32_t t)
@@ -354,7 +353,7 @@ void snapshot_copy(struct input_claim next, enum snapshot_logs logs)
                region.end - region.start);
         bytes += region.end - region.start;
     }
-    master_point(FAULT_MASTER_COPIED);
+    point(FAULT_MASTER_COPIED, FAULT_BACKUP_COPIED);
     process_set_barrier(false);
     int64_t now = now_ns();
     snapshot.figures = (struct snapshot_figures){.number = snapshot.mark.number,
@@ -427,7 +426,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
                                                 .description = snapshot.description}};
         error = send(context, &begin);
         snapshot.begun = true;
-        master_point(FAULT_MASTER_IMAGE_BEGIN);
+        point(FAULT_MASTER_IMAGE_BEGIN, FAULT_BACKUP_IMAGE_BEGIN);
     }
     /* A bounded slice, so that packets do not wait for a large comparison. */
     for (uint32_t slice = 0; slice < 8 && error == 0; slice++) {
@@ -435,7 +434,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
         uint32_t pages = next_pages(IMAGE_PAGES_MAX, &start);
         if (pages) {
             error = send_pages(start, pages, send, context);
-            master_point(FAULT_MASTER_PAGES);
+            point(FAULT_MASTER_PAGES, FAULT_BACKUP_PAGES_SENT);
             if (room < pages * 4096ul)
                 break;
             room -= pages * 4096ul;
@@ -444,7 +443,7 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
             struct message end = {.kind = MESSAGE_IMAGE_END,
                                   .number = {.number = snapshot.mark.number}};
             error = error ? error : send(context, &end);
-            master_point(FAULT_MASTER_IMAGE_END);
+            point(FAULT_MASTER_IMAGE_END, FAULT_BACKUP_IMAGE_END);
             snapshot.state = SNAPSHOT_COMMITTING;
             snapshot.whole = false;
             break;

@@ -15,6 +15,7 @@ from stage import Broken, expect
 
 UNREACHABLE = 72
 # The kernel has not freed the queue, or the output logger not seen its master die.
+SNAPSHOTS = ("standby_snapshot_ms=100",)
 NOT_YET = "queue", "another master reigns"
 
 
@@ -60,6 +61,19 @@ def lone_backup(house, fault):
     house.wait_struck("backup")
     house.start_backup()
     return house.settle()
+
+
+def snapshotting(house, fault):
+    """A hot standby dies while it makes a snapshot."""
+    house.own = SNAPSHOTS
+    return joining(house, fault)
+
+
+def logger_snapshotted(house, fault):
+    """A logger dies at a snapshot of the hot standby."""
+    house.own = SNAPSHOTS
+    house.relieve_backup()
+    return logger(house, fault)
 
 
 def starts_over_with(kind):
@@ -313,6 +327,13 @@ HOT = (
     ("backup_follows", joining, 1),
     ("backup_follows_log", joining, 3),
     ("backup_progress", joining, 3),
+    ("backup_barrier", snapshotting, 2),
+    ("backup_copied", snapshotting, 2),
+    ("backup_image_begin", snapshotting, 2),
+    ("backup_pages_sent", snapshotting, 2),
+    ("backup_image_end", snapshotting, 2),
+    ("backup_committed", snapshotting, 2),
+    ("backup_truncated", snapshotting, 2),
     ("backup_starts_over", STARTS_OVER["ol"], 1),
     ("backup_executes", STARTS_OVER["il"], 1),
     ("master_standby", master, 1),
@@ -335,15 +356,16 @@ OTHERWISE = {
     "backup_applied": (joining, 1),
     "backup_ol_lost": None,
     "backup_il_lost": None,
-    "il_truncated": (logger, 1),
-    "ol_image_begin": (logger, 1),
-    "ol_image": (logger, 1),
-    "ol_committed": (logger, 1),
-    "ol_committed_master": (logger, 1),
+    "il_truncated": (logger_snapshotted, 3),
+    "ol_image_begin": (logger_snapshotted, 3),
+    "ol_image": (logger_snapshotted, 3),
+    "ol_committed": (logger_snapshotted, 3),
+    "ol_committed_master": (logger_snapshotted, 3),
     "ol_committed_backup": (logger, 1),
     "ol_logs": (logger, 3),
 }
 WHOLE = (master, joining, takeover, lone_backup, logger, logger_pending, bereft, logger_bereft,
+         snapshotting, logger_snapshotted,
          *STARTS_OVER.values())  # need everybody there
 
 

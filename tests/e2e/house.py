@@ -271,7 +271,7 @@ class House:
 
     def wait_backup(self):
         """A hot one starts over when a logger dies."""
-        if Cold.standby == "hot":
+        if "hot" in (self.standby, Cold.standby):
             self.wait("the backup follows",
                       lambda: self.backup.journal.find("follows", self.logger_ns))
         else:

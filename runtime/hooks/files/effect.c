@@ -255,6 +255,33 @@ uint32_t effects_perform(const struct positions *stable, uint32_t limit,
     return performed;
 }
 
+void effects_forget(const uint64_t *done)
+{
+    struct effect *known = NULL, **at = &first;
+    if (atomic_load(&queued) == 0)
+        return;
+    pthread_mutex_lock(&mutex);
+    while (*at) {
+        struct effect *effect = *at;
+        if (effect->number == 0 ||
+            effect->number > __atomic_load_n(&done[effect->thread], __ATOMIC_RELAXED)) {
+            at = &effect->next;
+            continue;
+        }
+        *at = effect->next;
+        effect->next = known;
+        known = effect;
+        atomic_fetch_sub(&queued, 1);
+    }
+    last = at;
+    pthread_mutex_unlock(&mutex);
+    while (known) {
+        struct effect *next = known->next;
+        finish(known);
+        known = next;
+    }
+}
+
 uint32_t effects_queued(void)
 {
     return atomic_load(&queued);

@@ -72,6 +72,9 @@ int effect_native(struct effect *effect);
 uint32_t effects_perform(const struct positions *stable, uint32_t limit,
                          void (*done)(void *context, uint32_t thread, uint64_t number),
                          bool (*acknowledged)(void *context), void *context);
+/* Replay: those of each thread up to `done` have been performed by the master, and are known to the
+ * output logger. I/O thread. */
+void effects_forget(const uint64_t *done);
 uint32_t effects_queued(void);
 static inline bool effects_pending(void)
 {

@@ -328,6 +328,8 @@ class Run:
             faults += self.ends.faults(len(incarnations) - 1)
         if self.program == "values":
             faults += check_refused(incarnations[-1])
+        faults += [f"{name}: {told['text']}" for name, journal in self.gateway.journals.items()
+                   if (told := journal.find("diverged"))]
         figures = {"answers": len(load.answers), "memory_kib": self.memory}
         if kill_ns is not None:
             replayed = self.gateway.heir.journal.find("replayed", kill_ns) or {}
