@@ -35,7 +35,8 @@ struct input_claim {
  * An NF claims the inputs under `epoch`. -ESTALE when the epoch is older than the reigning one, or
  * equal but of another claimant (R17); -ENODATA when it wants inputs of another incarnation, which
  * died with that (R16); -ERANGE when they are no longer kept, but for who reigns already: what its
- * standby truncated was consumed. On 0 *claim says what will be fed, and the caller persists the epoch before it sends anything, then feeds the NF.
+ * standby truncated was consumed. On 0 *claim says what will be fed, and the caller persists the
+ * epoch before it sends anything, then feeds the NF.
  */
 int input_log_reign(struct input_log *il, uint32_t epoch, uint64_t claimant,
                     struct input_claim *claim);

@@ -57,6 +57,9 @@ static void input_frame(void *context, const struct frame *frame, const uint8_t 
         if (inputs_kept()) {
             if (item.number < inputs_end())
                 continue; /* copied to this standby, and fed again after its claim */
+            if (io.phase == IO_LIVE)
+                inputs_skip(
+                    item.number); /* our standby truncated those before: consumed long ago */
             if (inputs_add(&item) != 0)
                 process_fail(STATUS_PROTOCOL, "the input logger sent input %llu where %llu was due",
                              (unsigned long long)item.number, (unsigned long long)inputs_end());

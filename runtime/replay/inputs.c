@@ -90,24 +90,44 @@ static void make_room(void)
     room = more;
 }
 
-int inputs_add(const struct packet_item *item)
+static struct input *input_create(uint16_t length)
 {
-    struct input *input = malloc(sizeof *input + item->length);
+    struct input *input = malloc(sizeof *input + length);
     if (input == NULL)
         process_fail(STATUS_MEMORY, "no memory for the inputs to replay");
+    input->length = length;
+    return input;
+}
+
+/* mutex held */
+static void append(struct input *input, enum use use)
+{
+    make_room();
+    input->use = use;
+    *input_at(end++) = input;
+    bytes_kept += input->length;
+}
+
+void inputs_skip(packet_id id)
+{
+    pthread_mutex_lock(&mutex);
+    while (end < id)
+        append(input_create(0), DONE);
+    pthread_mutex_unlock(&mutex);
+}
+
+int inputs_add(const struct packet_item *item)
+{
+    struct input *input = input_create(item->length);
     pthread_mutex_lock(&mutex);
     if (item->number != end) {
         pthread_mutex_unlock(&mutex);
         free(input);
         return -EBADMSG;
     }
-    make_room();
     input->port = item->port;
-    input->length = item->length;
-    input->use = consumed_at_base(item->number) ? DONE : WAITS;
     memcpy(input->bytes, item->bytes, item->length);
-    *input_at(end++) = input;
-    bytes_kept += item->length;
+    append(input, consumed_at_base(item->number) ? DONE : WAITS);
     bytes_arrived += item->length;
     if (atomic_load(&awaited))
         pthread_cond_broadcast(&arrived);

@@ -17,6 +17,8 @@
 void inputs_begin(packet_id first, packet_id next, const packet_id *pending, uint32_t count);
 /* The next input arrived; ids are contiguous (-EBADMSG otherwise). I/O thread. */
 int inputs_add(const struct packet_item *item);
+/* Those before `id` that did not arrive never will, and nobody needs them. I/O thread. */
+void inputs_skip(packet_id id);
 /* The bytes of an input that replay receives; waits for it to arrive. NULL: it was consumed
  * before. Valid until inputs_done. NF threads in replay. */
 const uint8_t *inputs_consume(packet_id id, uint16_t *port, uint16_t *length);

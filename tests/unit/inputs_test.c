@@ -109,3 +109,22 @@ Test(inputs, a_takeover_after_it_begins_anew)
     cr_assert(inputs_next(&item));
     cr_assert_eq(item.number, 3);
 }
+
+Test(inputs, what_will_never_come_is_passed_over)
+{
+    struct packet_item item;
+    inputs_begin(5, 5, NULL, 0);
+    add(5, 6);
+    inputs_skip(9);
+    inputs_skip(8); /* nothing to skip */
+    add(9, 9);
+    cr_assert_eq(inputs_waiting(UINT64_MAX, NULL), 3);
+    consume(5);
+    inputs_done(5);
+    consume(6);
+    inputs_done(6);
+    inputs_trim();
+    cr_assert(inputs_next(&item));
+    cr_assert_eq(item.number, 9);
+    inputs_discard();
+}
