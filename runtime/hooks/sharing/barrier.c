@@ -132,6 +132,18 @@ int palisade_barrier_destroy_restartable(pthread_barrier_t *native)
 
 enum { ONCE_NEW, ONCE_RUNNING, ONCE_DONE };
 
+/*
+ * One place for record and replay: the routine's last call may be a jump to a hook, which then
+ * returns here, and the site of its event is this place (G6). In line there might be two.
+ */
+static __attribute__((noinline)) void once_run(_Atomic uint32_t *state, void (*routine)(void))
+{
+    routine();
+    check_release(state);
+    atomic_store(state, ONCE_DONE);
+    futex_wake(state, INT_MAX);
+}
+
 int palisade_once_restartable(pthread_once_t *native, void (*routine)(void))
 {
     _Atomic uint32_t *state = (_Atomic uint32_t *)native;
@@ -153,9 +165,7 @@ int palisade_once_restartable(pthread_once_t *native, void (*routine)(void))
             ev_number_record(&thread->core, log, runs, 0);
         }
         if (runs) {
-            routine();
-            atomic_store(state, ONCE_DONE);
-            futex_wake(state, INT_MAX);
+            once_run(state, routine);
             if (process_mode() == MODE_REPLAY)
                 replay_passed();
             return 0;
@@ -163,6 +173,7 @@ int palisade_once_restartable(pthread_once_t *native, void (*routine)(void))
         thread->wait_phase = PHASE_ONCE;
     }
     wait_for(thread, state, ONCE_DONE, false, "pthread_once");
+    check_acquire(state);
     thread->wait_phase = PHASE_NONE;
     return 0;
 }
