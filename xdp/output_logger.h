@@ -34,6 +34,7 @@ struct output_standby {
     int64_t follow_ns;  /* not before */
     uint64_t lost_base; /* when one was lost last */
     int64_t lost_ns;
+    bool progressed; /* it has told of any: the base is in place */
     struct log_feed_lag lag;
     uint64_t lag_most;                   /* in bytes, since it follows */
     int64_t moved_ns;                    /* it replayed something */

@@ -24,6 +24,7 @@
 /* Should it stand still and not say so. */
 #define STARVED_NS 500000000
 #define TRICKLE_NS 10000000
+#define STUCK_NS 5000000000
 /* Who departs again and again costs the master a snapshot each time: a rest between, twice as long
  * as the one before, until one has followed calmly. */
 #define REST_NS 100000000ll
@@ -71,7 +72,7 @@ static void follow(struct output_logger *ol)
     ol->standby.follows = ol->standby.skips = true;
     ol->standby.count++;
     ol->standby.moved_ns = ol->logger->now_ns;
-    ol->standby.starves = false;
+    ol->standby.starves = ol->standby.progressed = false;
     ol->standby.lag_most = 0;
     log_feed_begin(&ol->feed, ol->log);
     peer_send(ol->logger, ol->backup, &message);
@@ -127,6 +128,7 @@ int standby_progress(struct output_logger *ol, const struct message_progress *pr
 
     if (error)
         return error;
+    standby->progressed = true;
     standby->lag = log_feed_lag(&ol->feed, ol->log);
     standby->starves = standby->lag.events == before.events && standby->lag.bytes == before.bytes;
     if (!standby->starves)
@@ -171,6 +173,14 @@ static bool owes_snapshot(const struct output_logger *ol)
     return ol->wanted && !ol->imaging && full_ns && ol->logger->now_ns - full_ns >= OWES_NS;
 }
 
+/* It may have departed in a way that comes to no output, and waits for what will never be: the
+ * master must not go at its pace. */
+static bool stuck(const struct output_logger *ol)
+{
+    return ol->standby.lag.bytes > ol->logger->options.lag_bytes &&
+           ol->logger->now_ns - ol->standby.moved_ns >= STUCK_NS;
+}
+
 uint32_t standby_step(struct output_logger *ol)
 {
     if (may_follow(ol))
@@ -187,7 +197,14 @@ uint32_t standby_step(struct output_logger *ol)
     ol->standby.lag = log_feed_lag(&ol->feed, ol->log);
     if (ol->standby.lag.bytes > ol->standby.lag_most)
         ol->standby.lag_most = ol->standby.lag.bytes;
-    if (ol->backup->standby == STANDBY_HOT &&
+    if (stuck(ol)) {
+        standby_departed(ol);
+        peer_refuse(ol->logger, ol->backup, STATUS_BEHIND,
+                    "this standby has logs and does not go on: its replay must have departed from "
+                    "them (G6)");
+        return sent;
+    }
+    if (ol->backup->standby == STANDBY_HOT && ol->standby.progressed &&
         ol->standby.lag.bytes <= ol->logger->options.lag_bytes)
         protection_gained(&ol->protection, ol->logger->journal, ol->logger->now_ns);
     return sent;

@@ -87,6 +87,21 @@ static int image_pages(const struct message_image_pages *pages)
     return 0;
 }
 
+/* A large image takes long, and who is silent for a second is dead. */
+static void keep_alive(void)
+{
+    static int64_t told_ns;
+    const struct message alive = {.kind = MESSAGE_HEARTBEAT};
+    int64_t now = now_ns();
+    if (now - told_ns < HEARTBEAT_EVERY_NS)
+        return;
+    told_ns = now;
+    if (io.ol_line)
+        lifeline_send(io.ol_line, &alive);
+    if (io.il_line)
+        lifeline_send(io.il_line, &alive);
+}
+
 static void image_committed(uint64_t number)
 {
     if (!backup.whole_image || number != backup.mark.number)
@@ -98,6 +113,7 @@ static void image_committed(uint64_t number)
         for (uint32_t i = 0; i < staged->count; i++)
             regions_apply_page(staged->address + i * (uint64_t)IMAGE_PAGE_BYTES,
                                staged->bytes + i * (size_t)IMAGE_PAGE_BYTES);
+        keep_alive();
         fault_point(FAULT_BACKUP_APPLYING);
     }
     drop_staged();

@@ -24,6 +24,7 @@
 #include "replay/stored.h"
 #include "snapshot/snapshot.h"
 
+#define FIRST_SNAPSHOT_NS 1000000000 /* after a takeover */
 #define PROGRESS_NS 500000
 
 static struct {
@@ -148,7 +149,8 @@ static int go_live(void)
     cycle_go_live();
     descriptors_revive();
     snapshot_restart(told.takeover.base.number + 1);
-    io.next_snapshot_ns = 0;
+    /* The base and the logs since serve on; a large image is copied when the backlog is gone. */
+    io.next_snapshot_ns = process.options.snapshot_ms ? now_ns() + FIRST_SNAPSHOT_NS : INT64_MAX;
     io.phase = IO_LIVE;
     atomic_store(&process.nf_ready, 1);
     replay_go_live();
