@@ -100,9 +100,11 @@ static void image_stored(struct output_logger *ol, struct peer *peer, uint64_t n
 /* What the master had under way when a standby began to follow, which makes the snapshots now. */
 static bool image_skipped(struct output_logger *ol, enum message_kind kind)
 {
-    if (!ol->standby.follows && kind == MESSAGE_IMAGE_BEGIN)
+    bool takes = following_takes_image(&ol->standby.is, false);
+
+    if (takes && kind == MESSAGE_IMAGE_BEGIN)
         ol->standby.skips = false;
-    return ol->standby.follows || ol->standby.skips;
+    return !takes || ol->standby.skips;
 }
 
 static int image_message(struct output_logger *ol, struct peer *peer, const struct message *message)
@@ -195,7 +197,8 @@ int output_message(struct output_logger *ol, struct peer *peer, const struct mes
     }
     if (message->kind == MESSAGE_CUT)
         return takeover_cut(ol, peer, message);
-    if (of_image(message->kind) && peer == ol->backup && ol->standby.follows)
+    if (of_image(message->kind) && peer == ol->backup &&
+        following_takes_image(&ol->standby.is, true))
         return ol->reign == REIGN_MASTER ? image_message(ol, peer, message) : 0;
     if (message->kind == MESSAGE_REFUSE) {
         if (message->refuse.status == STATUS_DIVERGED && peer == ol->backup)

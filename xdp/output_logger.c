@@ -86,7 +86,7 @@ static void action_committed(void *context, uint64_t number)
     if (ol->master)
         peer_send(ol->logger, ol->master, &message);
     fault_point(FAULT_OL_COMMITTED_MASTER);
-    if (ol->standby.follows)
+    if (ol->standby.is.follows)
         peer_send(ol->logger, ol->backup, &message);
     journal_event(ol->logger->journal, "image_committed", "{s:I,s:I}", "number", (json_int_t)number,
                   "bytes", (json_int_t)bytes);
@@ -120,7 +120,7 @@ void output_reign_reset(struct output_logger *ol)
     if (ol->open)
         return_await(ol);
     ol->ended = ol->wanted = ol->imaging = ol->resumed = false;
-    ol->standby.follows = ol->standby.mistrusted = false;
+    ol->standby.is = (struct following){0};
     if (!log_create(ol)) {
         logger_say(ol->logger, "out of memory for the logs");
         logger_end(ol->logger, STATUS_MEMORY);
@@ -424,19 +424,19 @@ static uint32_t step(struct logger *logger)
         credit_set(ol);
         if (!ol->wanted && output_log_wants_snapshot(ol->log)) {
             const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = ol->epoch};
-            peer_send(logger, ol->standby.follows ? ol->backup : ol->master, &want);
+            peer_send(logger, ol->standby.is.follows ? ol->backup : ol->master, &want);
             ol->wanted = true;
             ol->wants++;
         }
     }
-    if (ol->backup && !ol->backup->leaving && ol->backup->greeted && !ol->standby.follows) {
+    if (ol->backup && !ol->backup->leaving && ol->backup->greeted && !ol->standby.is.follows) {
         int sent = images_feed(ol->images, ol->epoch, ol->backup->line);
         if (sent < 0 && sent != -EPIPE)
             peer_drop(ol->backup);
         work += sent > 0 ? (uint32_t)sent : 0;
         stall_note(&ol->feed_waits, lifeline_queued(ol->backup->line) > 0, logger->now_ns);
         if (ol->reign == REIGN_MASTER && ol->backup->standby == STANDBY_COLD &&
-            !ol->standby.mistrusted && images_base(ol->images) && images_fed(ol->images))
+            !ol->standby.is.mistrusted && images_base(ol->images) && images_fed(ol->images))
             protection_gained(&ol->protection, logger->journal, logger->now_ns);
     }
     if (ol->reign == REIGN_LOST || ol->reign == REIGN_REPLAY)

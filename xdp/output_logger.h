@@ -6,7 +6,7 @@
 #ifndef PALISADE_XDP_OUTPUT_LOGGER_H
 #define PALISADE_XDP_OUTPUT_LOGGER_H
 
-#include "core/log_feed.h"
+#include "core/following.h"
 #include "epoch_file.h"
 #include "held_time.h"
 #include "images.h"
@@ -27,9 +27,8 @@ enum reign {
 
 /* The backup, when it is hot: output_standby.c. */
 struct output_standby {
-    bool follows;
+    struct following is;
     bool skips;         /* what still comes of an image that the master had begun */
-    bool mistrusted;    /* the base may be of a standby that departed from the log */
     uint32_t in_a_row;  /* departures */
     int64_t follow_ns;  /* not before */
     uint64_t lost_base; /* when one was lost last */

@@ -7,13 +7,12 @@
  *   images of the standby        -> the base, as the master's would be (R13)
  *   standby lost                 -> master: STANDBY 0; it makes snapshots again
  *   standby departs from the log -> it starts over; its snapshots are not trusted either: nobody
- * follows before one of the master's is the base (G6)
+ *                                   follows before one of the master's is the base (G6)
  *
  * Its lag is bounded by the master's credit. A standby may need one thread's log to go on with
  * another's: so when it says that it stands still, by a PROGRESS of none, the master may ship a
  * little all the same.
  */
-#include "core/following.h"
 #include "output_logger.h"
 
 #define FEED_NS 300000 /* logs go together, for each message wakes it */
@@ -50,12 +49,11 @@ static bool rested(const struct output_logger *ol)
 static bool may_follow(const struct output_logger *ol)
 {
     const struct peer *backup = ol->backup;
-    const struct following following = {ol->standby.follows, ol->standby.mistrusted};
 
     return ol->reign == REIGN_MASTER && !ol->master->leaving && backup && !backup->leaving &&
            backup->greeted && backup->standby != STANDBY_COLD && rested(ol) &&
            ol->logger->now_ns >= ol->standby.follow_ns && images_fed(ol->images) &&
-           following_may_begin(&following, ol->log, images_base(ol->images),
+           following_may_begin(&ol->standby.is, ol->log, images_base(ol->images),
                                images_coming(ol->images));
 }
 
@@ -64,17 +62,16 @@ static void follow(struct output_logger *ol)
     const struct message message = {
         .kind = MESSAGE_FOLLOW, .epoch = ol->epoch, .number = {.number = images_base(ol->images)}};
 
-    output_log_marks_drop(ol->log);
+    following_begin(&ol->standby.is, ol->log, &ol->feed);
     images_abandon(ol->images);
     images_feed_stop(ol->images);
     stall_note(&ol->feed_waits, false, ol->logger->now_ns);
     ol->imaging = ol->wanted = false;
-    ol->standby.follows = ol->standby.skips = true;
+    ol->standby.skips = true;
     ol->standby.count++;
     ol->standby.moved_ns = ol->logger->now_ns;
     ol->standby.starves = ol->standby.progressed = false;
     ol->standby.lag_most = 0;
-    log_feed_begin(&ol->feed, ol->log);
     peer_send(ol->logger, ol->backup, &message);
     fault_point(FAULT_OL_FOLLOW);
     tell_master(ol, true);
@@ -85,14 +82,13 @@ static void follow(struct output_logger *ol)
 
 void standby_lost(struct output_logger *ol)
 {
-    if (!ol->standby.follows)
+    if (!ol->standby.is.follows)
         return;
-    ol->standby.follows = false;
+    following_lost(&ol->standby.is, ol->log);
     ol->standby.lost_base = images_base(ol->images);
     ol->standby.lost_ns = ol->logger->now_ns;
     stall_note(&ol->standby.lag_waits, false, ol->logger->now_ns);
     images_abandon(ol->images);
-    output_log_marks_drop(ol->log);
     ol->imaging = ol->wanted = false;
     fault_point(FAULT_OL_STANDBY_LOST);
     tell_master(ol, false);
@@ -109,15 +105,15 @@ void standby_departed(struct output_logger *ol)
     ol->standby.follow_ns = ol->logger->now_ns + rest;
     if (ol->reign != REIGN_MASTER)
         return;
-    ol->standby.mistrusted = true;
+    standby_lost(ol);
+    following_departed(&ol->standby.is, ol->log);
     output_unprotected(ol, "standby_departed");
     peer_send(ol->logger, ol->master, &want);
 }
 
 void standby_based(struct output_logger *ol)
 {
-    if (!output_log_base(ol->log)->replayed)
-        ol->standby.mistrusted = false;
+    following_based(&ol->standby.is, ol->log);
 }
 
 int standby_progress(struct output_logger *ol, const struct message_progress *progress)
@@ -185,7 +181,7 @@ uint32_t standby_step(struct output_logger *ol)
 {
     if (may_follow(ol))
         follow(ol);
-    if (!ol->standby.follows || ol->reign != REIGN_MASTER || ol->backup->leaving)
+    if (!ol->standby.is.follows || ol->reign != REIGN_MASTER || ol->backup->leaving)
         return 0;
     if (owes_snapshot(ol)) {
         peer_refuse(ol->logger, ol->backup, STATUS_BEHIND,
@@ -215,11 +211,11 @@ uint32_t standby_credit(struct output_logger *ol, uint32_t frames, uint64_t rece
     struct output_standby *standby = &ol->standby;
     uint64_t most = ol->logger->options.lag_bytes;
     int64_t now_ns = ol->logger->now_ns;
-    bool lags = standby->follows && standby->lag.bytes > most;
+    bool lags = standby->is.follows && standby->lag.bytes > most;
 
     stall_note(&standby->lag_waits, lags, now_ns);
     standby->trickle_wake_ns = INT64_MAX;
-    if (!standby->follows)
+    if (!standby->is.follows)
         return frames;
     if (!lags) {
         uint64_t room = (most - standby->lag.bytes) / FRAME_PAYLOAD_MAX_BYTES;
@@ -243,7 +239,7 @@ int64_t standby_next_wake(const struct output_logger *ol)
 {
     const struct output_standby *standby = &ol->standby;
 
-    if (!standby->follows)
+    if (!standby->is.follows)
         return INT64_MAX;
     return standby->trickle_wake_ns < standby->feed_wake_ns ? standby->trickle_wake_ns
                                                             : standby->feed_wake_ns;
@@ -253,11 +249,11 @@ json_t *standby_json(const struct output_logger *ol)
 {
     const struct output_standby *standby = &ol->standby;
 
-    return json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o}", "follows", standby->follows, "mistrusted",
-                     standby->mistrusted, "count", (json_int_t)standby->count, "departures",
-                     (json_int_t)standby->departures, "lag_bytes",
-                     (json_int_t)(standby->follows ? standby->lag.bytes : 0), "lag_events",
-                     (json_int_t)(standby->follows ? standby->lag.events : 0), "lag_most_bytes",
+    return json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o}", "follows", standby->is.follows,
+                     "mistrusted", standby->is.mistrusted, "count", (json_int_t)standby->count,
+                     "departures", (json_int_t)standby->departures, "lag_bytes",
+                     (json_int_t)(standby->is.follows ? standby->lag.bytes : 0), "lag_events",
+                     (json_int_t)(standby->is.follows ? standby->lag.events : 0), "lag_most_bytes",
                      (json_int_t)standby->lag_most, "waits",
                      stall_json(&standby->lag_waits, ol->logger->now_ns));
 }

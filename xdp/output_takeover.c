@@ -132,7 +132,7 @@ static void handout_begin(struct output_logger *ol)
     ol->reign = REIGN_REPLAY;
     ol->raised = false;
     ol->stored_end = false;
-    if (!ol->standby.follows)
+    if (!ol->standby.is.follows)
         log_feed_begin(&ol->feed, ol->log);
     link_set_epoch(wire_link(ol->backup->device->wire), ol->takeover.epoch, 0);
     peer_send(ol->logger, ol->backup, &message);
@@ -162,7 +162,7 @@ uint32_t takeover_step(struct output_logger *ol)
             raise_epoch(ol);
         if (ol->raised && ol->backup && !ol->backup->leaving &&
             ol->backup->standby != STANDBY_CHECK &&
-            (ol->standby.follows || images_fed(ol->images))) {
+            (ol->standby.is.follows || images_fed(ol->images))) {
             handout_begin(ol);
             work++;
         }
@@ -214,7 +214,7 @@ int takeover_cut(struct output_logger *ol, struct peer *peer, const struct messa
     ol->master = peer;
     ol->backup = NULL;
     ol->reign = REIGN_MASTER;
-    ol->standby.follows = false;
+    following_lost(&ol->standby.is, ol->log);
     log_feed_end(&ol->feed);
     ol->ended = ol->wanted = ol->imaging = false;
     images_feed_stop(ol->images);

@@ -43,7 +43,11 @@ void following_lost(struct following *following, struct output_log *log);
 void following_departed(struct following *following, struct output_log *log);
 /* A snapshot became the base. */
 void following_based(struct following *following, const struct output_log *log);
-/* May anybody take over from the base, or go on from what it replayed since? */
+/*
+ * May anybody take over from the base, or go on from what it replayed since? The daemon lets the
+ * replay say so: the very record at which the standby departed lies between the base and the end of
+ * the logs.
+ */
 bool following_may_take_over(const struct following *following, const struct output_log *log);
 
 #endif

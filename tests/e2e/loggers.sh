@@ -196,7 +196,8 @@ sleep 0.2
 kill -USR1 $il_pid $ol_pid
 kill -TERM $il_pid; wait $il_pid; check "input logger ends" 0 $?
 kill -TERM $ol_pid; wait $ol_pid; check "output logger ends" 0 $?
-epoch=$(cut -d' ' -f3 "$state/palisade-output-logger.epoch")
+# of two lines the one written last
+epoch=$(sort -n -k5 "$state/palisade-output-logger.epoch" | tail -1 | cut -d' ' -f3)
 more=$(grep -c '"event":"takeover"' "$scratch/ol.journal") # a backup that died took an epoch too
 check "epoch on disk" $((more + 2)) "$epoch"
 check "both loggers agree" "$epoch" "$(cut -d' ' -f3 "$state/palisade-input-logger.epoch")"

@@ -75,12 +75,11 @@ sim_edit(mutant-r16-release output_log.c "if (ol->base.number == 0)\n        ret
 # R16: inputs of a dead input logger are taken for its successor's
 sim_edit(mutant-r16-claim input_log.c "claim->of != 0 && claim->of != il->incarnation" "false")
 sim_edit(mutant-r16-marks output_base.c "mark->inputs_of == before->inputs_of && " "")
-# R16: a new input logger is asked for a dead one's inputs; the old one for all
+# R16: a new input logger is asked for a dead one's inputs
 sim_edit(mutant-r16-asked rejoin.c
   "incarnation == rejoin->inputs.of ? rejoin->inputs : (struct input_claim){0}" "rejoin->inputs")
-sim_edit(mutant-r16-rest rejoin.c
-  "incarnation == rejoin->inputs.of ? rejoin->inputs : (struct input_claim){0}"
-  "(struct input_claim){0}")
+# R15: what a standby truncated is skipped, and no more
+sim_edit(mutant-r15-gap input_log.c "from = il->oldest; /* its standby" "from = il->next; /* its standby")
 # R16: inputs of a new input logger are taken before the barrier
 sim_edit_rejoin(mutant-r16-takes "return rejoin->input == INPUT_SERVES;" "return true;")
 sim_edit(mutant-r16-serves rejoin.c
