@@ -23,12 +23,11 @@ CHOSEN = re.compile(r"""
     fault-|fencing-cut(-il)?$|silence-|pressure-|garbage-cold
     |kill-(20|master-1|backup-lb|il-ratelimit|ol-monitor)-
     |nf-lb-kill-1-
-    |torture-(1|twice|undisturbed|locks-1|locks-twice|atomics-1|blocks-1|capture-1|rings-1
-             |values-1|values-terminated|files-1|files-twice|files-write-1|files-rename-1
-             |parts-plan)(-|$)
+    |torture-(1|twice|undisturbed|locks-1|locks-twice|atomics-1|blocks-1|rings-1
+             |values-1|values-terminated|files-1|files-twice|files-write-1)(-|$)
     |tunnel-(1|twice|frames)-
-    |rejoin-(output-1|input-1|both-1|again-1|files-again|rapid-output-input|doomed|exit
-            |after-takeover-output-input|frozen-input|frozen-output)-
+    |rejoin-(output-1|input-1|both-1|again-1|files-again|doomed|exit
+            |after-takeover-output-input|frozen-input)-
     """, re.VERBOSE)
 BUSY, NO_BACKUP = 67, 75  # of runtime/core/status.h
 LAG_KIB, WINDOW_KIB = 16, 128

@@ -196,11 +196,12 @@ sleep 0.2
 kill -USR1 $il_pid $ol_pid
 kill -TERM $il_pid; wait $il_pid; check "input logger ends" 0 $?
 kill -TERM $ol_pid; wait $ol_pid; check "output logger ends" 0 $?
-# of two lines the one written last
-epoch=$(sort -n -k5 "$state/palisade-output-logger.epoch" | tail -1 | cut -d' ' -f3)
+# Of two lines the one written last.
+epoch_of() { sort -n -k5 "$state/$1.epoch" | tail -1 | cut -d' ' -f3; }
+epoch=$(epoch_of palisade-output-logger)
 more=$(grep -c '"event":"takeover"' "$scratch/ol.journal") # a backup that died took an epoch too
 check "epoch on disk" $((more + 2)) "$epoch"
-check "both loggers agree" "$epoch" "$(cut -d' ' -f3 "$state/palisade-input-logger.epoch")"
+check "both loggers agree" "$epoch" "$(epoch_of palisade-input-logger)"
 
 # Whoever dies leaves the device as it was, and whoever comes gets its place again: all packets go to
 # the input logger, in every order.
