@@ -98,6 +98,7 @@ void standby_departed(struct output_logger *ol)
 {
     const struct message want = {.kind = MESSAGE_WANT_SNAPSHOT, .epoch = ol->epoch};
 
+    peer_drop(ol->backup); /* it starts over */
     ol->standby.departures++;
     if (ol->logger->now_ns - ol->standby.follow_ns > CALM_NS)
         ol->standby.in_a_row = 0;
@@ -194,10 +195,10 @@ uint32_t standby_step(struct output_logger *ol)
     if (ol->standby.lag.bytes > ol->standby.lag_most)
         ol->standby.lag_most = ol->standby.lag.bytes;
     if (stuck(ol)) {
-        standby_departed(ol);
         peer_refuse(ol->logger, ol->backup, STATUS_BEHIND,
                     "this standby has logs and does not go on: its replay must have departed from "
                     "them (G6)");
+        standby_departed(ol);
         return sent;
     }
     if (ol->backup->standby == STANDBY_HOT && ol->standby.progressed &&
