@@ -135,23 +135,13 @@ int standby_progress(struct output_logger *ol, const struct message_progress *pr
     return 0;
 }
 
-/* Bytes of log that the standby was not sent. */
-static uint64_t unsent(const struct output_logger *ol)
-{
-    uint64_t bytes = log_feed_lag(&ol->feed, ol->log).bytes;
-
-    for (uint32_t t = 0; t < THREADS_MAX; t++)
-        bytes -= ol->feed.threads[t].sent - ol->feed.threads[t].consumed;
-    return bytes;
-}
-
 static uint32_t feed_logs(struct output_logger *ol)
 {
     struct output_standby *standby = &ol->standby;
     int64_t now_ns = ol->logger->now_ns;
 
     standby->feed_wake_ns = INT64_MAX;
-    if (now_ns - standby->fed_ns < FEED_NS && unsent(ol) < FEED_AT_ONCE_BYTES) {
+    if (now_ns - standby->fed_ns < FEED_NS && standby->lag.unsent < FEED_AT_ONCE_BYTES) {
         if (!log_feed_done(&ol->feed, ol->log))
             standby->feed_wake_ns = standby->fed_ns + FEED_NS;
         return 0;
@@ -190,8 +180,8 @@ uint32_t standby_step(struct output_logger *ol)
                     "the master makes one");
         return 0;
     }
-    uint32_t sent = feed_logs(ol);
     ol->standby.lag = log_feed_lag(&ol->feed, ol->log);
+    uint32_t sent = feed_logs(ol);
     if (ol->standby.lag.bytes > ol->standby.lag_most)
         ol->standby.lag_most = ol->standby.lag.bytes;
     if (stuck(ol)) {

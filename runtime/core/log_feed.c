@@ -140,6 +140,7 @@ struct log_feed_lag log_feed_lag(const struct log_feed *feed, const struct outpu
         const struct log_feed_thread *thread = &feed->threads[t];
         const struct stored_log *stored = output_log_stored(log, t);
         lag.bytes += stream_length(thread, stored) - thread->consumed;
+        lag.unsent += stream_length(thread, stored) - thread->sent;
         lag.events += stored->received - thread->replayed;
     }
     return lag;

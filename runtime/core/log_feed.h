@@ -41,6 +41,7 @@ bool log_feed_done(const struct log_feed *feed, const struct output_log *log);
 /* What the backup has still to replay: bytes of log and events. */
 struct log_feed_lag {
     uint64_t bytes, events;
+    uint64_t unsent; /* of these bytes */
 };
 struct log_feed_lag log_feed_lag(const struct log_feed *feed, const struct output_log *log);
 

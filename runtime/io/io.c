@@ -52,15 +52,29 @@ int io_send_ol(void *context, const struct message *message)
     return 0;
 }
 
+void io_truncate(packet_id first)
+{
+    struct message message = {
+        .kind = MESSAGE_TRUNCATE, .epoch = io.epoch, .number = {.number = first}};
+    int error = io.il_line ? lifeline_send(io.il_line, &message) : 0;
+    if (error)
+        logger_broken(INPUT_LOGGER, error);
+}
+
 /* ---- messages ---- */
+
+__attribute__((noreturn)) static void refused(const struct message_refuse *refuse)
+{
+    if (refuse->status == STATUS_BEHIND)
+        standby_start_over("%s", refuse->text);
+    process_fail((enum status)refuse->status, "%s", refuse->text);
+}
 
 static int from_output_logger(void *context, const struct message *message)
 {
     (void)context;
-    if (message->kind == MESSAGE_REFUSE && message->refuse.status == STATUS_BEHIND)
-        standby_start_over("%s", message->refuse.text);
     if (message->kind == MESSAGE_REFUSE)
-        process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+        refused(&message->refuse);
     if (io.phase != IO_LIVE)
         return backup_message(message);
     if (message->kind == MESSAGE_STANDBY)
@@ -79,10 +93,8 @@ static int from_output_logger(void *context, const struct message *message)
 static int from_input_logger(void *context, const struct message *message)
 {
     (void)context;
-    if (message->kind == MESSAGE_REFUSE && message->refuse.status == STATUS_BEHIND)
-        standby_start_over("%s", message->refuse.text);
     if (message->kind == MESSAGE_REFUSE)
-        process_fail((enum status)message->refuse.status, "%s", message->refuse.text);
+        refused(&message->refuse);
     if (message->kind == MESSAGE_REIGN)
         logger_claimed(message->reign.claim);
     else if (message->kind == MESSAGE_WANT_SNAPSHOT && io.phase == IO_LIVE)

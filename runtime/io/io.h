@@ -67,6 +67,8 @@ void sentinel_watch(enum logger_side which, uint32_t session);
 __attribute__((noreturn)) void io_run(enum io_phase phase);
 /* Sleeps until io_wake, at most so long (io=memory; the loop has its own way). */
 void io_sleep(int timeout_ms);
+/* Tells the input logger, if it is there, which inputs a committed snapshot still needs. */
+void io_truncate(packet_id first);
 /* A last word: waits a little until it is out. */
 void io_goodbye(enum logger_side which, const struct message *message);
 /* Sends to the output logger if it is there; a failure is told by the next logger_service. Always
@@ -116,8 +118,6 @@ bool ship_image(void);
 /* Moves what replaying threads send out of their rings, to be shipped after the go-live; forgets
  * what the output logger has by now (R14). */
 void ship_collect_replayed(void);
-/* Bytes kept so. */
-uint64_t ship_replayed_bytes(void);
 /* Logs that nobody will want (R16). */
 void ship_discard_logs(void);
 /* A new link: what the old one had not delivered is lost. */

@@ -24,9 +24,6 @@
 #define SNAPSHOT_RETRY_NS 100000000 /* after one that found no safe moment */
 /* The same when the output logger has no room: what threads log meanwhile may be its last. */
 #define SNAPSHOT_RETRY_WANTED_NS 10000000
-/* A logger that fills up may want one after the other: they get a fifth of the time at most. */
-#define SNAPSHOT_WANTED_NS 10000000
-#define SNAPSHOT_WANTED_COPIES 4
 #define DRAIN_PATIENCE_NS 100000000 /* an NF has that long to consume a dead logger's inputs */
 #define EFFECTS_BUDGET 64u
 
@@ -105,8 +102,7 @@ static bool urgent(void)
 
 void protect_wanted(enum logger_side who)
 {
-    int64_t rest = SNAPSHOT_WANTED_COPIES * snapshot_figures()->copy_ns;
-    int64_t at = protect.snapshot_ns + (rest > SNAPSHOT_WANTED_NS ? rest : SNAPSHOT_WANTED_NS);
+    int64_t at = protect.snapshot_ns + snapshot_rest_ns();
     if (at < io.next_snapshot_ns)
         io.next_snapshot_ns = at;
     protect.wanted |= who == OUTPUT_LOGGER;
@@ -253,11 +249,7 @@ void protect_committed(uint64_t number)
     if (io.rejoin.input != INPUT_SERVES || mark->inputs_of != io.rejoin.inputs.of)
         return; /* its inputs are nobody's any more, or their logger is away */
     logger_back(INPUT_LOGGER);
-    struct message message = {
-        .kind = MESSAGE_TRUNCATE, .epoch = io.epoch, .number = {.number = mark->inputs_from}};
-    int error = lifeline_send(io.il_line, &message);
-    if (error)
-        logger_broken(INPUT_LOGGER, error);
+    io_truncate(mark->inputs_from);
     fault_point(FAULT_MASTER_TRUNCATED);
 }
 

@@ -241,14 +241,6 @@ static void forget_held(uint32_t t)
     replayed[t].sent = 0;
 }
 
-uint64_t ship_replayed_bytes(void)
-{
-    uint64_t bytes = 0;
-    for (uint32_t t = 0; t < IMAGE->thread_count; t++)
-        bytes += replayed[t].length - replayed[t].sent;
-    return bytes;
-}
-
 void ship_collect_replayed(void)
 {
     for (uint32_t t = 0; t < IMAGE->thread_count; t++) {

@@ -13,9 +13,6 @@
 
 #define RETRY_FIRST_NS 1000000
 #define RETRY_MOST_NS 200000000 /* one that lags far behind has better things to do */
-/* A logger that fills up may want one after the other: a fifth of the time at most. */
-#define WANTED_NS 10000000
-#define WANTED_COPIES 4
 
 static struct {
     int64_t begun_ns, last_ns;
@@ -37,8 +34,7 @@ void standby_snapshots_end(void)
 
 void standby_snapshot_wanted(void)
 {
-    int64_t rest = WANTED_COPIES * snapshot_figures()->copy_ns;
-    int64_t at = standby.last_ns + (rest > WANTED_NS ? rest : WANTED_NS);
+    int64_t at = standby.last_ns + snapshot_rest_ns();
     if (at < io.next_snapshot_ns)
         io.next_snapshot_ns = at;
 }
@@ -93,11 +89,6 @@ void standby_snapshot_committed(uint64_t number)
     if (!snapshot_committed(number))
         return;
     fault_point(FAULT_BACKUP_COMMITTED);
-    struct message message = {.kind = MESSAGE_TRUNCATE,
-                              .epoch = io.epoch,
-                              .number = {.number = snapshot_mark()->inputs_from}};
-    int error = io.il_line ? lifeline_send(io.il_line, &message) : 0;
-    if (error)
-        logger_broken(INPUT_LOGGER, error);
+    io_truncate(snapshot_mark()->inputs_from);
     fault_point(FAULT_BACKUP_TRUNCATED);
 }

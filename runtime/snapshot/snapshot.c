@@ -24,6 +24,8 @@
 #include "snapshot/regions.h"
 
 #define REGIONS_MAX (THREADS_MAX + 16u)
+#define REST_NS 10000000
+#define REST_COPIES 4
 #define BARRIER_PATIENCE_NS 100000000 /* a thread may compute that long while others wait */
 
 static struct {
@@ -120,6 +122,12 @@ const struct snapshot_mark *snapshot_mark(void)
 const struct snapshot_figures *snapshot_figures(void)
 {
     return &snapshot.figures;
+}
+
+int64_t snapshot_rest_ns(void)
+{
+    int64_t rest = REST_COPIES * snapshot.figures.copy_ns;
+    return rest > REST_NS ? rest : REST_NS;
 }
 
 const struct snapshot_mark *snapshot_pending(void)

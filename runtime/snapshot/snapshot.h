@@ -72,6 +72,9 @@ int snapshot_ship(size_t room, int (*send)(void *context, const struct message *
 /* The OL committed `number`; true when it was ours. */
 bool snapshot_committed(uint64_t number);
 const struct snapshot_figures *snapshot_figures(void);
+/* Rest after one: a logger that fills up may want one after the other, and gets a fifth of the time
+ * at most. */
+int64_t snapshot_rest_ns(void);
 /* The mark of the snapshot that was copied and is not committed yet, or NULL. */
 const struct snapshot_mark *snapshot_pending(void);
 

@@ -21,6 +21,14 @@ NOT_YET = "queue", "another master reigns"
 
 # ---- ways to reach a point ----
 
+def heir_reigns(house):
+    """The master is dead: its backup takes over, and gets one of its own."""
+    house.succeed()
+    house.wait_live()
+    house.start_backup()
+    return house.settle()
+
+
 def master(house, fault):
     """The backup carries it, and comes by when it reigns."""
     house.relieve_backup(fault)
@@ -28,10 +36,7 @@ def master(house, fault):
     house.wait_live()
     house.start_backup()
     house.wait_struck("master")
-    house.succeed()
-    house.wait_live()
-    house.start_backup()
-    return house.settle()
+    return heir_reigns(house)
 
 
 def master_alone(house, fault):
@@ -41,10 +46,7 @@ def master_alone(house, fault):
     house.wait_live()
     house.wait_struck("master")
     house.start_backup()
-    house.succeed()
-    house.wait_live()
-    house.start_backup()
-    return house.settle()
+    return heir_reigns(house)
 
 
 def joining(house, fault):
@@ -61,10 +63,7 @@ def takeover(house, fault):
     house.succeed()
     house.wait_struck("master")
     house.start_backup()
-    house.succeed()
-    house.wait_live()
-    house.start_backup()
-    return house.settle()
+    return heir_reigns(house)
 
 
 def lone_backup(house, fault):
@@ -113,10 +112,7 @@ def bereft(house, fault):
     house.backup.stop()
     house.start_backup()
     house.wait_struck("master")
-    house.succeed()
-    house.wait_live()
-    house.start_backup()
-    return house.settle()
+    return heir_reigns(house)
 
 
 def logger_bereft(house, fault):
