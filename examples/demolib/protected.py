@@ -8,7 +8,7 @@ import time
 from . import account
 from .gateway import NAT, wait_until
 from .journal import Journal
-from .processes import Process, cpu_s
+from .processes import Process, ProcessDied, cpu_s
 from .topology import logger_address
 
 SNAPSHOT_MS = 200
@@ -182,11 +182,15 @@ class Cold:
             self.master = self.heir
         self.backup = self._nf(dead.seat, "backup")
 
-    def _supervise(self):
-        """A backup that came before its predecessor had made room is started again."""
-        if (self.killed and self.backup is not None and self.backup not in self.dead
-                and self.backup.popen.poll() == BUSY):
-            self.backup = self._nf(self.backup.seat, "backup")
+    def _supervise(self, part):
+        """Raises ProcessDied when it runs no more; but a backup that came before its predecessor had
+        made room is started again."""
+        try:
+            part.require()
+        except ProcessDied:
+            if not (self.killed and part is self.backup and part.popen.returncode == BUSY):
+                raise
+            self.backup = self._nf(part.seat, "backup")
 
     def freeze(self):
         """The master stops answering, as when its host dies; its connections stay open."""
@@ -204,9 +208,8 @@ class Cold:
 
     def tend(self, kill_ns):
         """Called all the time; returns a sentence when there is news."""
-        self._supervise()
         for part in self.living():
-            part.require()
+            self._supervise(part)
         if kill_ns is None or self.victim is None:
             return None
         for event, sentence, moment_ns in account.moments(self, kill_ns):

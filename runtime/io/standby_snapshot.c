@@ -19,11 +19,15 @@ static struct {
     int64_t retry_ns; /* after the next failure */
 } standby = {.retry_ns = RETRY_FIRST_NS};
 
+/* The first one soon: where one master after the other dies, the base would else become older and
+ * older, and who joins from it has ever more to catch up. */
 void standby_snapshots_begin(uint64_t base)
 {
-    int64_t period = process.options.standby_snapshot_ms * 1000000ll;
+    uint64_t period = process.options.standby_snapshot_ms, first = process.options.snapshot_ms;
+    if (first == 0 || first > period)
+        first = period;
     snapshot_restart(base + 1);
-    io.next_snapshot_ns = period ? io.now_ns + period : INT64_MAX;
+    io.next_snapshot_ns = period ? io.now_ns + (int64_t)first * 1000000 : INT64_MAX;
 }
 
 void standby_snapshots_end(void)

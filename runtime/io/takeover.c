@@ -24,12 +24,13 @@
 #include "replay/stored.h"
 #include "snapshot/snapshot.h"
 
-#define FIRST_SNAPSHOT_NS 1000000000 /* after a takeover */
+#define FIRST_SNAPSHOT_NS 1000000000 /* after the takeover of a hot standby */
 #define PROGRESS_NS 500000
 
 static struct {
     struct takeover takeover;
     int64_t begun_ns;
+    bool followed;
 } told;
 
 uint32_t takeover_replay_begin(void)
@@ -76,6 +77,7 @@ static int take_over(const struct takeover *takeover)
     if (follows)
         standby_snapshots_end();
     told.takeover = *takeover;
+    told.followed = follows;
     told.begun_ns = now_ns();
     io.epoch = takeover->epoch;
     journal_event(io.journal, "takeover", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "base",
@@ -149,8 +151,11 @@ static int go_live(void)
     cycle_go_live();
     descriptors_revive();
     snapshot_restart(told.takeover.base.number + 1);
-    /* The base and the logs since serve on; a large image is copied when the backlog is gone. */
-    io.next_snapshot_ns = process.options.snapshot_ms ? now_ns() + FIRST_SNAPSHOT_NS : INT64_MAX;
+    /* The base and the logs since serve on; a large image is copied when the backlog is gone. Who
+     * waits cold would replay all of that again: one that dies more often than this never got on.
+     */
+    int64_t rest_ns = told.followed ? FIRST_SNAPSHOT_NS : process.options.snapshot_ms * 1000000ll;
+    io.next_snapshot_ns = process.options.snapshot_ms ? now_ns() + rest_ns : INT64_MAX;
     io.phase = IO_LIVE;
     atomic_store(&process.nf_ready, 1);
     replay_go_live();
