@@ -161,8 +161,8 @@ void options_parse(struct options *options, const struct options_defaults *defau
          "again (default 256)",
          0},
         {"lag", KEY_LAG, "KIB", defaults->output ? 0 : OPTION_HIDDEN,
-         "Bound of the logs that a hot standby has still to replay: beyond it the network function "
-         "is slowed down (default 1024)",
+         "Bound of the logs that a hot standby has still to replay, or of 4096 times as many "
+         "events: beyond it the network function is slowed down (default 1024)",
          0},
         {"state", KEY_STATE, "DIRECTORY", 0, "Where the epoch is kept; must survive a reboot", 0},
         {"journal", KEY_JOURNAL, "FILE", 0, "Append what happens as JSON lines", 0},

@@ -35,7 +35,7 @@ struct output_standby {
     int64_t lost_ns;
     bool progressed; /* it has told of any: the base is in place */
     struct log_feed_lag lag;
-    uint64_t lag_most;                   /* in bytes, since it follows */
+    struct log_feed_lag lag_most;        /* bytes and events, each since it follows */
     int64_t moved_ns;                    /* it replayed something */
     bool starves;                        /* ... or said that it could not */
     int64_t fed_ns, feed_wake_ns;        /* logs go together */

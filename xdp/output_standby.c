@@ -71,7 +71,7 @@ static void follow(struct output_logger *ol)
     ol->standby.count++;
     ol->standby.moved_ns = ol->logger->now_ns;
     ol->standby.starves = ol->standby.progressed = false;
-    ol->standby.lag_most = 0;
+    ol->standby.lag_most = (struct log_feed_lag){0};
     peer_send(ol->logger, ol->backup, &message);
     fault_point(FAULT_OL_FOLLOW);
     tell_master(ol, true);
@@ -164,7 +164,7 @@ static bool owes_snapshot(const struct output_logger *ol)
  * master must not go at its pace. */
 static bool stuck(const struct output_logger *ol)
 {
-    return ol->standby.lag.bytes > ol->logger->options.lag_bytes &&
+    return ol->standby.lag.size > ol->logger->options.lag_bytes &&
            ol->logger->now_ns - ol->standby.moved_ns >= STUCK_NS;
 }
 
@@ -182,8 +182,10 @@ uint32_t standby_step(struct output_logger *ol)
     }
     ol->standby.lag = log_feed_lag(&ol->feed, ol->log);
     uint32_t sent = feed_logs(ol);
-    if (ol->standby.lag.bytes > ol->standby.lag_most)
-        ol->standby.lag_most = ol->standby.lag.bytes;
+    if (ol->standby.lag.bytes > ol->standby.lag_most.bytes)
+        ol->standby.lag_most.bytes = ol->standby.lag.bytes;
+    if (ol->standby.lag.events > ol->standby.lag_most.events)
+        ol->standby.lag_most.events = ol->standby.lag.events;
     if (stuck(ol)) {
         peer_refuse(ol->logger, ol->backup, STATUS_BEHIND,
                     "this standby has logs and does not go on: its replay must have departed from "
@@ -192,7 +194,7 @@ uint32_t standby_step(struct output_logger *ol)
         return sent;
     }
     if (ol->backup->standby == STANDBY_HOT && ol->standby.progressed &&
-        ol->standby.lag.bytes <= ol->logger->options.lag_bytes)
+        ol->standby.lag.size <= ol->logger->options.lag_bytes)
         protection_gained(&ol->protection, ol->logger->journal, ol->logger->now_ns);
     return sent;
 }
@@ -202,14 +204,14 @@ uint32_t standby_credit(struct output_logger *ol, uint32_t frames, uint64_t rece
     struct output_standby *standby = &ol->standby;
     uint64_t most = ol->logger->options.lag_bytes;
     int64_t now_ns = ol->logger->now_ns;
-    bool lags = standby->is.follows && standby->lag.bytes > most;
+    bool lags = standby->is.follows && standby->lag.size > most;
 
     stall_note(&standby->lag_waits, lags, now_ns);
     standby->trickle_wake_ns = INT64_MAX;
     if (!standby->is.follows)
         return frames;
     if (!lags) {
-        uint64_t room = (most - standby->lag.bytes) / FRAME_PAYLOAD_MAX_BYTES;
+        uint64_t room = (most - standby->lag.size) / FRAME_PAYLOAD_MAX_BYTES;
         room = room > LAG_FRAMES_LEAST ? room : LAG_FRAMES_LEAST;
         return frames < room ? frames : (uint32_t)room;
     }
@@ -240,11 +242,12 @@ json_t *standby_json(const struct output_logger *ol)
 {
     const struct output_standby *standby = &ol->standby;
 
-    return json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:o}", "follows", standby->is.follows,
+    return json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "follows", standby->is.follows,
                      "mistrusted", standby->is.mistrusted, "count", (json_int_t)standby->count,
                      "departures", (json_int_t)standby->departures, "lag_bytes",
                      (json_int_t)(standby->is.follows ? standby->lag.bytes : 0), "lag_events",
                      (json_int_t)(standby->is.follows ? standby->lag.events : 0), "lag_most_bytes",
-                     (json_int_t)standby->lag_most, "waits",
+                     (json_int_t)standby->lag_most.bytes, "lag_most_events",
+                     (json_int_t)standby->lag_most.events, "waits",
                      stall_json(&standby->lag_waits, ol->logger->now_ns));
 }

@@ -143,5 +143,7 @@ struct log_feed_lag log_feed_lag(const struct log_feed *feed, const struct outpu
         lag.unsent += stream_length(thread, stored) - thread->sent;
         lag.events += stored->received - thread->replayed;
     }
+    uint64_t events = lag.events / LOG_FEED_EVENTS_A_BYTE;
+    lag.size = lag.bytes > events ? lag.bytes : events;
     return lag;
 }

@@ -38,9 +38,11 @@ int log_feed_progress(struct log_feed *feed, const struct message_progress *prog
 /* Is everything that is stored sent? */
 bool log_feed_done(const struct log_feed *feed, const struct output_log *log);
 
-/* What the backup has still to replay: bytes of log and events. */
+/* What the backup has still to replay: bytes of log and events. Its size is that of the bytes, or of
+ * the events where threads spin, which makes events without bytes. */
+#define LOG_FEED_EVENTS_A_BYTE 4 /* of who moves packets, about three */
 struct log_feed_lag {
-    uint64_t bytes, events;
+    uint64_t bytes, events, size;
     uint64_t unsent; /* of these bytes */
 };
 struct log_feed_lag log_feed_lag(const struct log_feed *feed, const struct output_log *log);

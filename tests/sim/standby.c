@@ -157,7 +157,7 @@ bool world_standby_lags(struct world *world)
     struct hot_standby *standby = &world->standby;
 
     return standby->following.follows && world->ol != NULL &&
-           log_feed_lag(&standby->feed, world->ol).bytes > world->lag_bytes &&
+           log_feed_lag(&standby->feed, world->ol).size > world->lag_bytes &&
            random_percent(&world->random, 95);
 }
 

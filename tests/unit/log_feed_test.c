@@ -170,6 +170,20 @@ static void backup_catches_up(void)
     cr_assert_eq(log_feed_lag(&feed, ol).bytes, 0);
 }
 
+Test(log_feed, a_lag_is_as_large_as_its_bytes_or_many_events)
+{
+    struct log_chunk spins = {.from = 0, .to = 1000};
+
+    cr_assert_eq(output_log_chunk(ol, epoch, 0, &spins, (const uint8_t *)""), 0);
+    cr_assert_eq(log_feed_lag(&feed, ol).bytes, 0);
+    cr_assert_eq(log_feed_lag(&feed, ol).size, 250, "events without a record");
+    published[0] = spins.to;
+    while (output_log_stored(ol, 1)->length < 5000)
+        ship(1, 1, false, false);
+    cr_assert_gt(log_feed_lag(&feed, ol).bytes, log_feed_lag(&feed, ol).events);
+    cr_assert_eq(log_feed_lag(&feed, ol).size, log_feed_lag(&feed, ol).bytes);
+}
+
 Test(log_feed, a_log_longer_than_the_ring_is_used_up_as_it_comes)
 {
     while (output_log_stored(ol, 0)->length < 3 * STREAM_RING_BYTES)
