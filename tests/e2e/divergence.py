@@ -18,6 +18,9 @@ SECONDS, RATE, QUIET_S = 1.5, 200, 5
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torture", "diverge.c")
 
 
+BEHIND = 79  # STATUS_BEHIND of runtime/core/status.h
+
+
 class Planted(Tortured):
     """torture/diverge; the processes of the two seats have another $PALISADE_PLANTED."""
 
@@ -33,12 +36,20 @@ class Planted(Tortured):
         return command, environment | {"PALISADE_PLANTED": "1" if role == "master" else "2"}
 
 
+class Bounded(Planted):
+    """The least lag there is: it is soon reached."""
+
+    def logger_command(self, name):
+        more = ("--lag", "1") if name == "output-logger" else ()
+        return [*super().logger_command(name), *more]
+
+
 def marked_line():
     with open(SOURCE, encoding="utf-8") as source:
         return next(number for number, line in enumerate(source, 1) if "departs here" in line)
 
 
-def planted(way, standby, conduct):
+def planted(way, standby, conduct, kind=Planted):
     """A test: `conduct` gets the gateway, ready, and a function that starts the load."""
     def test(stage):
         stage.program("diverge")
@@ -50,7 +61,7 @@ def planted(way, standby, conduct):
             return loads[0]
 
         try:
-            gateway = Planted(topology, stage.programs, way, standby)
+            gateway = kind(topology, stage.programs, way, standby)
             gateway.wait_ready()
             return conduct(gateway, begin, way)
         except (Refusal, ProcessDied) as failure:
@@ -106,6 +117,25 @@ def hot(gateway, begin, way):
     return f"{figure}, {departures} departures"
 
 
+def still(gateway, begin, way):
+    """No packet tells of it: the standby only stands still, with logs to replay. The master waits for
+    it no longer than some seconds, and nothing of it is trusted."""
+    journal, logger = gateway.backup.journal, gateway.output_logger.journal
+    everybody = gateway.living()
+    wait_until("the standby follows", lambda: journal.find("follows"), everybody)
+    load = begin()
+    wait_until("the output logger gives it up", lambda: logger.find("refused"), everybody)
+    told = logger.find("refused")
+    expect(told["status"] == BEHIND and "does not go on" in told["text"], f"it says: {told}")
+    expect(logger.find("unprotected", told["t_ns"] - 10**9), "it still counts as protection")
+    count = len(load.answers)
+    wait_until("the master answers on", lambda: len(load.answers) > count + RATE // 4, everybody)
+    base = journal.find("follows")["base"]
+    wait_until("it follows again", lambda: journal.last("follows")["base"] > base, everybody)
+    expect(journal.find("live") is None, "a standby went live beside its master")
+    return f"from base {base}, then {journal.last('follows')['base']}"
+
+
 def follows_quietly(journal, since_ns):
     """Nothing was sent any more, and nothing found."""
     last = [event for event in journal.read() if event["event"] in ("follows", "diverged")][-1]
@@ -132,4 +162,5 @@ def caught(way, said, journal):
 def tests(_seed):
     return [(f"diverge-{standby}-{way}", planted(way, standby, conduct))
             for standby, conduct in (("cold", cold), ("hot", hot))
-            for way in ("random", "counter", "constant")]
+            for way in ("random", "counter", "constant")] + \
+        [("diverge-hot-still", planted("still", "hot", still, Bounded))]

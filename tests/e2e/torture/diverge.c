@@ -1,13 +1,15 @@
 /*
  * diverge: answers carry what a replay cannot repeat, by one of three ways that Palisade was not
  * told of (planted.h). A thread and a socket a port. Prints nothing: packets are what is compared.
+ * By a fourth way no packet tells of it: a thread goes no further in the backup, and the others
+ * wait for it.
  */
 #include "answers.h"
 #include "planted.h"
 
 #define TICK_US 200
 
-enum way { RANDOM, COUNTER, CONSTANT };
+enum way { RANDOM, COUNTER, CONSTANT, STILL };
 
 static struct chain chain = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static struct answerer lanes[2];
@@ -20,8 +22,10 @@ static uint64_t planted(void)
         return planted_random();
     case COUNTER:
         return planted_counted();
-    default:
+    case CONSTANT:
         return planted_constant();
+    default:
+        return 0;
     }
 }
 
@@ -49,6 +53,11 @@ static void *count(void *argument)
     (void)argument;
     for (;;) {
         planted_count();
+        if (way == STILL) {
+            pthread_mutex_lock(&chain.lock);
+            planted_stand();
+            pthread_mutex_unlock(&chain.lock);
+        }
         usleep(TICK_US);
     }
     return NULL;
@@ -61,6 +70,7 @@ int main(int argc, char **argv)
         return 64;
     way = strcmp(argv[3], "random") == 0    ? RANDOM
           : strcmp(argv[3], "counter") == 0 ? COUNTER
+          : strcmp(argv[3], "still") == 0   ? STILL
                                             : CONSTANT;
     for (int i = 0; i < 2; i++) {
         int port = answers_port(argv[1 + i]);

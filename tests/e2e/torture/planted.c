@@ -25,6 +25,13 @@ uint64_t planted_constant(void)
     return 0;
 }
 
+void planted_stand(void)
+{
+    if (planted_constant() == 2)
+        for (;;)
+            pause();
+}
+
 static uint64_t counter;
 
 void planted_count(void)

@@ -10,6 +10,8 @@
 uint64_t planted_random(void);
 /* $PALISADE_PLANTED of the process: another in the backup, as if its memory were. */
 uint64_t planted_constant(void);
+/* Does not return in the backup. */
+void planted_stand(void);
 /* One for all threads. */
 void planted_count(void);
 uint64_t planted_counted(void);
