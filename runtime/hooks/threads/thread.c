@@ -34,6 +34,9 @@
 #include "replay/stored.h"
 #include "snapshot/regions.h"
 
+#define SPAWN_TRIES 200
+#define SPAWN_REST_US 10000
+
 __attribute__((noreturn)) void context_resume(const struct context *context);
 __attribute__((noreturn)) void stack_enter(void *top, void (*function)(void *), void *argument);
 
@@ -159,6 +162,20 @@ static void block_signals(sigset_t *before)
     pthread_sigmask(SIG_BLOCK, &all, before);
 }
 
+/* EAGAIN: at this moment another thread executes a program, most probably a standby itself, to
+ * start over; that ends us, too. */
+static int spawn(pthread_t *handle, const pthread_attr_t *attributes, struct nf_thread *thread)
+{
+    int error;
+    for (int tries = 0; tries < SPAWN_TRIES; tries++) {
+        error = pthread_create(handle, attributes, native_start, thread);
+        if (error != EAGAIN)
+            break;
+        usleep(SPAWN_REST_US);
+    }
+    return error;
+}
+
 void thread_spawn(uint32_t index)
 {
     pthread_attr_t attributes;
@@ -174,7 +191,7 @@ void thread_spawn(uint32_t index)
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     int error = pthread_attr_setstack(&attributes, thread_stack(index) + 4096, slot_bytes() - 4096);
     if (error == 0)
-        error = pthread_create(&handle, &attributes, native_start, &IMAGE->threads[index]);
+        error = spawn(&handle, &attributes, &IMAGE->threads[index]);
     if (error)
         process_fail(STATUS_MEMORY, "cannot start thread %u: %s", index, strerror(error));
     pthread_attr_destroy(&attributes);
