@@ -378,7 +378,8 @@ static void exhausted_note(struct output_logger *ol, bool exhausted)
  * kept back until an image is under way, for the snapshot that frees memory needs the logs and
  * outputs before its barrier (R13). To come to that barrier a thread may have to write the rest of
  * what it is logging: so, while a snapshot is wanted, the quarter is given out by the frame, and a
- * thread that comes late to the barrier does not use it up.
+ * thread that comes late to the barrier does not use it up. A standby gets half of it at most:
+ * should it not come to its snapshot, the master has to.
  */
 static void credit_set(struct output_logger *ol)
 {
@@ -399,9 +400,11 @@ static void credit_set(struct output_logger *ol)
         ol->trickle_until = 0; /* of another master's link */
     exhausted_note(ol,
                    frames == 0 && ol->wanted && output_log_room(ol->log) < OUTPUT_LOG_FRAME_BYTES);
-    if (frames == 0 && ol->wanted && room >= OUTPUT_LOG_FRAME_BYTES) {
+    bool low = room < ol->logger->options.memory_bytes / 8;
+    bool trickles =
+        ol->wanted && room >= OUTPUT_LOG_FRAME_BYTES && !(low && ol->standby.is.follows);
+    if (frames == 0 && trickles) {
         if (received >= ol->trickle_until && now_ns >= ol->trickle_ns) {
-            bool low = room < ol->logger->options.memory_bytes / 8;
             ol->trickle_ns = now_ns + (low ? TRICKLE_SLOW_NS : TRICKLE_NS);
             ol->trickle_until = received + 1;
         }

@@ -43,7 +43,7 @@ static void tell_master(struct output_logger *ol, bool follows)
 static bool rested(const struct output_logger *ol)
 {
     return images_base(ol->images) != ol->standby.lost_base ||
-           ol->logger->now_ns - ol->standby.lost_ns >= NEWER_NS;
+           (!stall_now(&ol->memory_full) && ol->logger->now_ns - ol->standby.lost_ns >= NEWER_NS);
 }
 
 static bool may_follow(const struct output_logger *ol)

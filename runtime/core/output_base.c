@@ -73,6 +73,7 @@ void output_log_commit_covered(struct output_log *ol)
 
 void output_log_marks_drop(struct output_log *ol)
 {
+    output_log_overdraw(ol);
     ol->pending_count = 0;
 }
 

@@ -241,6 +241,28 @@ static int check_sender(struct output_log *ol, uint32_t epoch, uint32_t thread)
     return 0;
 }
 
+static size_t little(const struct output_log *ol)
+{
+    return ol->memory / 16;
+}
+
+void output_log_overdraw(struct output_log *ol)
+{
+    size_t used = memory_used(ol);
+
+    if (output_log_mark_awaited(ol))
+        ol->overdrawn = used + little(ol);
+    else if (used + little(ol) <= ol->memory)
+        ol->overdrawn = 0;
+}
+
+static bool fits(struct output_log *ol, size_t bytes)
+{
+    output_log_overdraw(ol);
+    size_t most = ol->overdrawn > ol->memory ? ol->overdrawn : ol->memory;
+    return memory_used(ol) + bytes <= most;
+}
+
 struct parsing {
     struct output_log *ol;
     struct output_thread *thread;
@@ -269,7 +291,7 @@ int output_log_chunk(struct output_log *ol, uint32_t epoch, uint32_t index,
     int error = check_sender(ol, epoch, index);
     if (error < 0)
         return error;
-    if (chunk->length > output_log_room(ol))
+    if (!fits(ol, chunk->length))
         return -ENOSPC;
     struct output_thread *thread = &ol->thread[index];
     struct parsing parsing = {.ol = ol, .thread = thread, .index = index};
@@ -302,7 +324,7 @@ int output_log_packet(struct output_log *ol, uint32_t epoch, uint32_t index,
         ol->malformed++;
         return -EBADMSG;
     }
-    if (PACKET_ITEM_HEADER_BYTES + (size_t)item->length > output_log_room(ol))
+    if (!fits(ol, PACKET_ITEM_HEADER_BYTES + (size_t)item->length))
         return -ENOSPC;
     int taken = held_push(&ol->pool, &thread->held, item);
     if (taken < 0)
@@ -329,9 +351,9 @@ int output_log_effects(struct output_log *ol, uint32_t epoch, uint32_t index, ui
 
 size_t output_log_room(const struct output_log *ol)
 {
-    size_t used = memory_used(ol), little = ol->memory / 16;
+    size_t used = memory_used(ol);
     size_t room = used < ol->memory ? ol->memory - used : 0;
-    return room < little && output_log_mark_awaited(ol) ? little : room;
+    return room < little(ol) && output_log_mark_awaited(ol) ? little(ol) : room;
 }
 
 bool output_log_wants_snapshot(const struct output_log *ol)

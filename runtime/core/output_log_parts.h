@@ -40,6 +40,7 @@ struct output_log {
     uint32_t pending_count;
     struct held_pool pool;
     size_t memory, memory_most, log_bytes, held_bytes;
+    size_t overdrawn; /* so much may be used, for the room that a snapshot was given is under way */
     uint64_t released, held, stale, malformed, log_bytes_total;
     uint64_t records[RECORD_KINDS], record_bytes[RECORD_KINDS];
     struct output_thread thread[THREADS_MAX];
@@ -55,6 +56,8 @@ void output_log_release_all(struct output_log *ol);
 void output_thread_forget_wait(struct output_thread *thread);
 /* Does a pending mark wait for logs or outputs? (For effects alone nothing is to be stored.) */
 bool output_log_mark_awaited(const struct output_log *ol);
+/* Notes how much of the memory may be used, before a pending mark goes or logs come. */
+void output_log_overdraw(struct output_log *ol);
 /* Makes every pending mark that R13 allows the base, oldest first. */
 void output_log_commit_covered(struct output_log *ol);
 

@@ -292,6 +292,24 @@ Test(output_log, full_memory_takes_what_a_snapshot_waits_for)
     cr_assert_eq(released[0], 1);
 }
 
+/* It was granted, and is under way, when a standby begins to follow or is lost. */
+Test(output_log, what_a_snapshot_was_given_room_for_may_come_when_it_is_dropped)
+{
+    uint64_t number = 0;
+
+    first_base();
+    while (send_bytes(0) == 0)
+        ;
+    struct snapshot_mark mark = mark_of(2, sender[0].sent, 0, 1000);
+    cr_assert_eq(output_log_snapshot(ol, epoch, &mark), 0);
+    size_t given = output_log_room(ol);
+    output_log_marks_drop(ol);
+    cr_assert_lt(output_log_room(ol), RECORD_MAX_BYTES);
+    while (send_packet(0, number + 1) == 0)
+        number++;
+    cr_assert_eq(number, given / (64 + PACKET_ITEM_HEADER_BYTES));
+}
+
 Test(output_log, what_waits_for_effects_alone_gets_no_room)
 {
     first_base();
