@@ -15,6 +15,7 @@
 #define PACKETS_IN_FRAME_MAX                                                                       \
     256u /* 3,346 payload bytes hold fewer; queue_packets is at least 512 */
 #define DELIVER_BUDGET_FRAMES 64u
+#define KEPT_BUDGET 64u /* packets: the first of a backlog must not wait for the last */
 #define STANDBY_INPUT_BYTES (64u << 20) /* kept by one that follows */
 
 static uint64_t touched; /* queues that got something this round */
@@ -78,7 +79,7 @@ static uint32_t deliver_kept(void)
 {
     struct packet_item item;
     uint32_t moved = 0;
-    while (inputs_next(&item) && deliver(&item)) {
+    while (moved < KEPT_BUDGET && inputs_next(&item) && deliver(&item)) {
         inputs_pop();
         moved++;
     }

@@ -262,6 +262,7 @@ void io_run(enum io_phase phase)
             work += protect_round();
             io.next_timer_ns = signals_round(io.now_ns);
             exit_round();
+            takeover_tidy();
         } else {
             work += backup_step();
         }

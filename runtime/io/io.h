@@ -189,5 +189,8 @@ void backup_output_lost(void);
 int backup_message(const struct message *message);
 /* Called each round: quiescence, go-live. Returns true when something moved. */
 bool backup_step(void);
+/* Once a round of a master: after a takeover, when its backlog is gone, what replay needed is
+ * freed. */
+void takeover_tidy(void);
 
 #endif

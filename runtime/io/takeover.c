@@ -31,6 +31,7 @@ static struct {
     struct takeover takeover;
     int64_t begun_ns;
     bool followed;
+    bool untidy; /* live, and the logs that were replayed are still in memory */
 } told;
 
 uint32_t takeover_replay_begin(void)
@@ -161,9 +162,17 @@ static int go_live(void)
     replay_go_live();
     journal_event(io.journal, "live", "{s:I,s:I}", "epoch", (json_int_t)io.epoch, "ns",
                   (json_int_t)(now_ns() - told.begun_ns));
-    stored_clear();
+    told.untidy = true;
     fault_point(FAULT_BACKUP_LIVE);
     return 0;
+}
+
+void takeover_tidy(void)
+{
+    if (!told.untidy || inputs_kept())
+        return;
+    told.untidy = false;
+    stored_clear();
 }
 
 bool backup_step(void)
