@@ -94,7 +94,8 @@ void output_log_marks_drop(struct output_log *ol);
 /*
  * Bytes that may still be stored; the caller turns this into link credit. While a snapshot waits
  * for logs or outputs there is always a little: they free more than they take (R13). So the bound
- * is exceeded by what the master had before its barrier, if it ships that first.
+ * is exceeded by what the master had before its barrier, if it ships that first. Should the
+ * snapshot be dropped, what was granted for it may still come.
  */
 size_t output_log_room(const struct output_log *ol);
 /* Most memory that a frame of this payload can take: a VOR has 8 bytes where the log has one. */

@@ -152,9 +152,9 @@ static int go_live(void)
     cycle_go_live();
     descriptors_revive();
     snapshot_restart(told.takeover.base.number + 1);
-    /* The base and the logs since serve on; a large image is copied when the backlog is gone. Who
-     * waits cold would replay all of that again: one that dies more often than this never got on.
-     */
+    /* The base and the logs since serve on; a large image is copied when the backlog is gone. A
+     * cold backup has all of that to replay again: there it comes sooner, or masters that die
+     * within a second of each other would never get to it. */
     int64_t rest_ns = told.followed ? FIRST_SNAPSHOT_NS : process.options.snapshot_ms * 1000000ll;
     io.next_snapshot_ns = process.options.snapshot_ms ? now_ns() + rest_ns : INT64_MAX;
     io.phase = IO_LIVE;
