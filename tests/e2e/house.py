@@ -175,8 +175,8 @@ class House:
         self.wait("the master is ready", lambda: self.master.journal.find("ready"))
         self.wait("packets count", lambda: self.il.journal.find("reign"))
         self.start_backup(faults.get("backup"))
+        self.wait_committed()  # before, its sockets may not be open yet: nobody waits for such packets
         self.load = Traffic(self.topology, self.random.randrange(1 << 31))
-        self.wait_committed()
         self.wait_backup()
 
     def wait_committed(self):
