@@ -246,7 +246,7 @@ static size_t little(const struct output_log *ol)
     return ol->memory / 16;
 }
 
-void output_log_overdraw(struct output_log *ol)
+size_t output_log_overdraw(struct output_log *ol)
 {
     size_t used = memory_used(ol);
 
@@ -254,13 +254,14 @@ void output_log_overdraw(struct output_log *ol)
         ol->overdrawn = used + little(ol);
     else if (used + little(ol) <= ol->memory)
         ol->overdrawn = 0;
+    return used;
 }
 
 static bool fits(struct output_log *ol, size_t bytes)
 {
-    output_log_overdraw(ol);
+    size_t used = output_log_overdraw(ol);
     size_t most = ol->overdrawn > ol->memory ? ol->overdrawn : ol->memory;
-    return memory_used(ol) + bytes <= most;
+    return used + bytes <= most;
 }
 
 struct parsing {

@@ -56,8 +56,9 @@ void output_log_release_all(struct output_log *ol);
 void output_thread_forget_wait(struct output_thread *thread);
 /* Does a pending mark wait for logs or outputs? (For effects alone nothing is to be stored.) */
 bool output_log_mark_awaited(const struct output_log *ol);
-/* Notes how much of the memory may be used, before a pending mark goes or logs come. */
-void output_log_overdraw(struct output_log *ol);
+/* Notes how much of the memory may be used, before a pending mark goes or logs come. Returns how
+ * much is. */
+size_t output_log_overdraw(struct output_log *ol);
 /* Makes every pending mark that R13 allows the base, oldest first. */
 void output_log_commit_covered(struct output_log *ol);
 

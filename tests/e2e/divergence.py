@@ -39,9 +39,7 @@ class Planted(Tortured):
 class Bounded(Planted):
     """The least lag there is: it is soon reached."""
 
-    def logger_command(self, name):
-        more = ("--lag", "1") if name == "output-logger" else ()
-        return [*super().logger_command(name), *more]
+    lag_kib = 1
 
 
 def marked_line():

@@ -49,10 +49,6 @@ class Followed(Squeezed):
 
     lag_kib = 1024
 
-    def logger_command(self, name):
-        more = ("--lag", str(self.lag_kib)) if name == "output-logger" else ()
-        return [*super().logger_command(name), *more]
-
     def lag(self):
         return self.ask("output-logger")["standby"]
 

@@ -2,11 +2,11 @@
 master 20 times in a row; the backup; a logger, which may cost packets in flight; a silent host."""
 
 import collections
-import json
 import os
 import random
 import statistics
 
+from demolib.journal import Journal
 from demolib.nfs import NFS
 from stage import Broken, expect
 
@@ -45,20 +45,14 @@ def in_a_row(seed):
         expect(len(outages) == len(unprotected) == KILLS_IN_A_ROW, f"kills: {len(outages)}")
         epoch = result["counters"]["output-logger"]["output_log"]["epoch"]
         expect(epoch == 1 + KILLS_IN_A_ROW, f"epoch {epoch} after {KILLS_IN_A_ROW} kills")
-        bases = collections.Counter(takeover["base"] for takeover in takeovers(stage))
+        journal = Journal(os.path.join(stage.keep, "output-logger.jsonl"))
+        bases = collections.Counter(takeover["base"] for takeover in journal.all("takeover"))
         most = max(bases.values())
         expect(most < KILLS_IN_A_ROW / 2, f"{most} takeovers from one base: {dict(bases)}")
         return f"{len(outages)} kills in {result['killing_s']} s, {result['connections']} TCP" \
                f" connections, {result['witness_sent']} packets; outage {spread(outages)};" \
                f" without a backup {spread(unprotected)}"
     return test
-
-
-def takeovers(stage):
-    """As the output logger noted them."""
-    with open(os.path.join(stage.keep, "output-logger.jsonl"), encoding="utf-8") as journal:
-        events = [json.loads(line) for line in journal]
-    return [event for event in events if event["event"] == "takeover"]
 
 
 def spread(values_ms):

@@ -61,6 +61,7 @@ def frame(number, flow):
 
 class Tortured(Cold):
     names, ports = ("lan", "wan"), ("lan=lan", "wan=wan")
+    lag_kib = None  # the output logger's bound for a standby's lag, unless it is the default
 
     def __init__(self, topology, programs, program="torture", arguments=(), backup=True,
                  **settings):
@@ -80,6 +81,10 @@ class Tortured(Cold):
                             "PALISADE_MOMENT": self.arguments[0]}
             command = with_logger(self.topology.directory, command)
         return command, environment
+
+    def logger_command(self, name):
+        bounds = name == "output-logger" and self.lag_kib is not None
+        return [*super().logger_command(name), *(("--lag", str(self.lag_kib)) if bounds else ())]
 
     def relieve(self):
         """The backup reigns: it is the master now, and a new backup starts where that was."""
